@@ -1,0 +1,54 @@
+"""Where a network's weights come from before its first step."""
+
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+
+import from_hed
+
+HEAD = "segmentation_head.0"
+
+
+def load_start(network: nn.Module, start: str, encoder: str, cache: Path) -> str:
+    """Put ``start`` into ``network`` and return one sentence on what was loaded.
+
+    ``start``: ``imagenet`` (smp's download), ``hed`` (VGG-19 only), ``none``, or a file: a bare encoder, a whole
+    network with one output or with all of them, or a stage's ``weights.pt``.
+    Raises ValueError for a file that fits no layer, FileNotFoundError for one that isn't there.
+    """
+    if start == "none":
+        return "started from random weights"
+    if start == "imagenet":
+        pretrained = smp.encoders.get_encoder(encoder, weights="imagenet")
+        state = {f"encoder.{name}": value for name, value in pretrained.state_dict().items()}
+    elif start == "hed":
+        state = {f"encoder.{name}": value for name, value in from_hed.convert(from_hed.fetch(cache)).items()}
+    else:
+        state = read_state(Path(start))
+    return f"{load_matching(network, state)} tensors from {Path(start).name}"
+
+
+def read_state(file: Path) -> dict[str, torch.Tensor]:
+    """The state dict in ``file``, with ``encoder.`` before the names of a bare encoder."""
+    if not file.is_file():
+        raise FileNotFoundError(f"No start at {file}: name a file, or imagenet, hed or none.")
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = state.get("state_dict", state)
+    whole = any(name.startswith(("decoder.", "segmentation_head.")) for name in state)
+    return state if whole else {f"encoder.{name.removeprefix('encoder.')}": value for name, value in state.items()}
+
+
+def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> int:
+    """Copy the tensors whose name and shape fit, return their number. A one-output head becomes the car output."""
+    own = network.state_dict()
+    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    for part in ("weight", "bias"):
+        name = f"{HEAD}.{part}"
+        if name in state and name not in fitting and len(state[name]) == 1:
+            fitting[name] = torch.cat([own[name][:-1], state[name].to(own[name].dtype)])
+    if not fitting:
+        raise ValueError("The start has no tensor whose name and shape fit this network: is it another architecture's?")
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting)

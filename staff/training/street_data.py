@@ -1,0 +1,193 @@
+"""The training data: CamVid, LabelMeFacade and rendered scenes, as augmented crops; CamVid's val split as whole frames.
+
+Label images keep CamVid's twelve ids. Id 11 (unlabelled) counts as "not car", as it does when the models are scored;
+IGNORED (255) counts as nothing at all: LabelMeFacade's unlabelled pixels, in which cars may hide.
+"""
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import albumentations as A
+import cv2
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "data"))
+
+from render_street import SAMPLE_SEEDS, render
+
+CAR, UNLABELLED, IGNORED = 8, 11, 255
+RENDERED_POOL = 256
+Frame = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one stage draws its crops.
+
+    ``crop`` is (height, width), multiples of 32; ``scales`` the range by which frames are scaled first; ``car_centred``
+    the share of crops laid over a car; ``mix`` the share of crops from each source; ``hold_out`` a prefix of CamVid
+    frame names (a drive) that is not trained on but validated on.
+    """
+
+    crop: tuple[int, int] = (192, 256)
+    scales: tuple[float, float] = (0.5, 1.7)
+    car_centred: float = 0.5
+    mix: dict[str, float] | None = None
+    hold_out: str | None = None
+    include_val: bool = False
+
+
+def read_frame(image_path: Path, mask_path: Path) -> Frame:
+    image, labels = cv2.imread(str(image_path)), cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
+    if image is None or labels is None:
+        raise FileNotFoundError(
+            f"{image_path} or {mask_path} can't be read. `make train-data` fetches the training data."
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), labels
+
+
+@cache
+def camvid(split: str) -> dict[str, Frame]:
+    """Name -> (H×W×3 uint8, H×W uint8) of one split, held in memory."""
+    folder = ROOT / "data" / "CamVid"
+    names = sorted(path.name for path in (folder / split).glob("*.png"))
+    if not names:
+        raise FileNotFoundError(f"No frames in {folder / split}. `make train-data` fetches the training data.")
+    return {name: read_frame(folder / split / name, folder / f"{split}annot" / name) for name in names}
+
+
+@cache
+def labelmefacade() -> list[Frame]:
+    """The street photographs; pixels where the hand label and the soft label contradict each other are ignored."""
+    folder = ROOT / "data" / "LabelMeFacade"
+    frames = []
+    for image_path in sorted((folder / "images").glob("*.jpg")):
+        image, labels = read_frame(image_path, folder / "annot" / f"{image_path.stem}.png")
+        labels[labels == UNLABELLED] = IGNORED
+        soft = cv2.imread(str(folder / "soft" / f"{image_path.stem}.png"), cv2.IMREAD_GRAYSCALE)
+        if soft is not None:
+            labels[np.where(labels == CAR, soft < 64, soft > 191)] = IGNORED
+        frames.append((image, labels))
+    if not frames:
+        raise FileNotFoundError(f"No photographs in {folder}. `make train-data` fetches the training data.")
+    return frames
+
+
+@cache
+def rendered(index: int) -> Frame:
+    """One of ``RENDERED_POOL`` scenes, none of them a scene of the sample."""
+    return render(max(SAMPLE_SEEDS) + 1 + index)
+
+
+class StreetCrops(Dataset):
+    """Endless variety, yet reproducible: crop ``i`` of epoch ``e`` is the same on every run and machine."""
+
+    def __init__(self, sampling: Sampling, length: int, seed: int):
+        self.sampling, self.length, self.seed = sampling, length, seed
+        self.sources = self._sources()
+        self.transform = get_training_transform(sampling)
+
+    def _sources(self) -> dict[str, list[Frame] | range]:
+        held = self.sampling.hold_out
+        frames = [frame for name, frame in camvid("train").items() if not (held and name.startswith(held))]
+        if self.sampling.include_val:
+            frames += camvid("val").values()
+        available = {"camvid": lambda: frames, "labelmefacade": labelmefacade, "rendered": lambda: range(RENDERED_POOL)}
+        return {name: available[name]() for name in self.sampling.mix or {"camvid": 1.0}}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        shares = np.array(list((self.sampling.mix or {"camvid": 1.0}).values()))
+        source = list(self.sources.values())[rng.choice(len(shares), p=shares / shares.sum())]
+        frame = source[rng.integers(len(source))]
+        image, labels = frame if isinstance(frame, tuple) else rendered(frame)
+        self.transform.set_random_seed(int(rng.integers(2**31)))
+        crop = self.transform(image=image, mask=labels)
+        return crop["image"], crop["mask"].long()
+
+
+def get_training_transform(sampling: Sampling) -> A.Compose:
+    """Scale, crop and flip, then generous changes of light, colour, sharpness and noise."""
+    height, width = sampling.crop
+    lowest, highest = sampling.scales
+    everything_but_car = [label for label in range(256) if label != CAR]
+    return A.Compose(
+        [
+            A.RandomScale(scale_limit=(lowest - 1, highest - 1), p=1),
+            A.PadIfNeeded(height, width, border_mode=cv2.BORDER_REFLECT_101),
+            A.OneOf(
+                [
+                    A.CropNonEmptyMaskIfExists(height, width, everything_but_car, p=sampling.car_centred),
+                    A.RandomCrop(height, width, p=1 - sampling.car_centred),
+                ],
+                p=1,
+            ),
+            A.HorizontalFlip(p=0.5),
+            A.RandomGamma(gamma_limit=(60, 160), p=0.4),
+            A.ColorJitter(brightness=(0.45, 1.4), contrast=(0.7, 1.3), saturation=(0.5, 1.4), hue=(-0.03, 0.03), p=0.8),
+            A.OneOf([A.PlanckianJitter(), A.RGBShift(15, 15, 15)], p=0.3),
+            A.OneOf([A.RandomToneCurve(scale=0.2), A.RandomFog(fog_coef_range=(0.1, 0.3)), A.CLAHE(2)], p=0.15),
+            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 5)), A.Sharpen()], p=0.25),
+            A.OneOf(
+                [A.GaussNoise(std_range=(0.01, 0.04)), A.ISONoise(), A.ImageCompression(quality_range=(50, 95))], p=0.25
+            ),
+            A.Normalize(),
+            A.ToTensorV2(),
+        ]
+    )
+
+
+class WholeFrames(Dataset):
+    """Frames padded to a multiple of 32 by mirroring, as the notebook and `applyIoU` see them."""
+
+    def __init__(self, frames: list[Frame]):
+        self.frames = frames
+        self.transform = A.Compose(
+            [
+                A.PadIfNeeded(
+                    None, None, pad_height_divisor=32, pad_width_divisor=32, border_mode=cv2.BORDER_REFLECT_101
+                ),
+                A.Normalize(),
+                A.ToTensorV2(),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image, labels = self.frames[index]
+        padded = self.transform(image=image, mask=labels)
+        return padded["image"], padded["mask"] == CAR
+
+
+class StreetData(lightning.LightningDataModule):
+    """Crops to train on, every ``val_every``-th frame of val (and of the held-out drive) to choose by."""
+
+    def __init__(self, sampling: Sampling, batch_size: int, steps_per_epoch: int, seed: int, val_every: int = 4):
+        super().__init__()
+        self.sampling, self.batch_size, self.steps_per_epoch = sampling, batch_size, steps_per_epoch
+        self.seed, self.val_every = seed, val_every
+
+    def train_dataloader(self) -> DataLoader:
+        # Rebuilt every epoch: the seed moves on with it, so a resumed run sees the crops it would have seen.
+        length = self.steps_per_epoch * self.batch_size * self.trainer.world_size
+        return DataLoader(
+            StreetCrops(self.sampling, length, self.seed + self.trainer.current_epoch), self.batch_size, drop_last=True
+        )
+
+    def val_dataloader(self) -> list[DataLoader]:
+        held = self.sampling.hold_out
+        drives = [list(camvid("val").values())]
+        if held:
+            drives.append([frame for name, frame in camvid("train").items() if name.startswith(held)])
+        return [DataLoader(WholeFrames(frames[:: self.val_every])) for frames in drives]

@@ -1,0 +1,143 @@
+"""What is learnt and from what error: twelve street classes and, as a thirteenth output, the car."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.losses import DiceLoss, SoftBCEWithLogitsLoss
+from torch import nn
+from torchmetrics.classification import BinaryJaccardIndex
+
+from street_data import CAR, IGNORED, UNLABELLED
+
+CAR_OUTPUT = 12
+OUTPUTS = 13
+
+
+def build_network(architecture: str, encoder: str, outputs: int = OUTPUTS) -> nn.Module:
+    """The network without its last activation and without any download."""
+    return smp.create_model(architecture, encoder, encoder_weights=None, classes=outputs)
+
+
+class StreetLoss(nn.Module):
+    """Cross-entropy over the twelve classes, plus binary cross-entropy and Dice on the car output.
+
+    Twelve classes give the encoder far more to learn from than the car alone; only the car output is shipped.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.car_terms = nn.ModuleList(
+            [SoftBCEWithLogitsLoss(ignore_index=IGNORED), DiceLoss("binary", ignore_index=IGNORED)]
+        )
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """N×13×H×W logits and N×H×W int64 labels (0..11 or IGNORED) -> scalar."""
+        classes = labels.masked_fill(labels == UNLABELLED, IGNORED)
+        car = (labels == CAR).long().masked_fill(labels == IGNORED, IGNORED)[:, None]
+        loss = nn.functional.cross_entropy(logits[:, :CAR_OUTPUT], classes, ignore_index=IGNORED)
+        return loss + sum(term(logits[:, CAR_OUTPUT:], car.float()) for term in self.car_terms)
+
+
+@contextmanager
+def record_pyramid(network: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collects the FPN's four 256-channel maps p5, p4, p3, p2 of the forward passes made inside."""
+    maps: list[torch.Tensor] = []
+    hooks = [
+        block.register_forward_pre_hook(lambda _, inputs: maps.append(inputs[0]))
+        for block in network.decoder.seg_blocks
+    ]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class SegmentationTask(lightning.LightningModule):
+    """Trains ``network`` on batches of (image, labels); with a ``teacher`` also to have the teacher's pyramid maps."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        steps: int,
+        encoder_lr: float,
+        lr: float,
+        warmup: int = 50,
+        weight_decay: float = 1e-4,
+        frozen: tuple[str, ...] = (),
+        freeze_batch_norm: bool = False,
+        channels_last: bool = True,
+        teacher: nn.Module | None = None,
+        teacher_weight: float = 1.0,
+    ):
+        super().__init__()
+        self.save_hyperparameters(ignore=["network", "teacher"])
+        self.network = network.to(memory_format=torch.channels_last) if channels_last else network
+        # In a list, so that the teacher is neither saved in checkpoints nor averaged with the network.
+        self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
+        self.loss = StreetLoss()
+        self.val_iou = nn.ModuleList([BinaryJaccardIndex(), BinaryJaccardIndex()])
+        for name, parameter in network.named_parameters():
+            if name.startswith(tuple(frozen)):
+                parameter.requires_grad_(False)
+
+    def on_train_epoch_start(self) -> None:
+        # The Trainer leaves the mode of the modules alone after a validation, so it is set here.
+        self.network.train()
+        if self.hparams.freeze_batch_norm:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def _arrange(self, images: torch.Tensor) -> torch.Tensor:
+        return images.to(memory_format=torch.channels_last) if self.hparams.channels_last else images
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+        images, labels = batch
+        images = self._arrange(images)
+        if self._teacher:
+            with record_pyramid(self.network) as maps:
+                loss = self.loss(self.network(images), labels)
+            distance = self._distance_to_teacher(images, maps)
+            self.log("teacher_distance", distance, on_step=False, on_epoch=True)
+            loss = loss + self.hparams.teacher_weight * distance
+        else:
+            loss = self.loss(self.network(images), labels)
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+        return loss
+
+    def _distance_to_teacher(self, images: torch.Tensor, maps: list[torch.Tensor]) -> torch.Tensor:
+        """Mean over the four maps of the squared distance, relative to the teacher's mean square."""
+        teacher = self._teacher[0].to(images.device)
+        with torch.no_grad(), record_pyramid(teacher) as targets:
+            teacher(images.to(memory_format=torch.channels_last))
+        pairs = zip(maps, targets, strict=True)
+        return sum(nn.functional.mse_loss(ours, theirs) / theirs.square().mean() for ours, theirs in pairs) / 4
+
+    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int, dataloader_idx: int = 0) -> None:
+        images, car = batch
+        logits = self.network(self._arrange(images))[:, CAR_OUTPUT]
+        name = ("val_iou", "drive_iou")[dataloader_idx]
+        metric = self.val_iou[dataloader_idx]
+        metric.update(logits > 0, car)
+        self.log(name, metric, prog_bar=True, add_dataloader_idx=False, on_step=False, on_epoch=True)
+
+    def configure_optimizers(self) -> dict:
+        encoder = [p for p in self.network.encoder.parameters() if p.requires_grad]
+        known = {id(p) for p in encoder}
+        rest = [p for p in self.network.parameters() if p.requires_grad and id(p) not in known]
+        groups = [{"params": encoder, "lr": self.hparams.encoder_lr}, {"params": rest, "lr": self.hparams.lr}]
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=self.hparams.weight_decay)
+        warmup = max(1, min(self.hparams.warmup, self.hparams.steps // 10))
+        schedule = torch.optim.lr_scheduler.SequentialLR(
+            optimizer,
+            [
+                torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=warmup),
+                torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.hparams.steps - warmup)),
+            ],
+            milestones=[warmup],
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,140 @@
+"""Train the three models by their recipes, stage by stage: `python staff/training/train.py [MODEL|all]`.
+
+A recipe (`recipes/MODEL.yaml`) names the network, its start and its stages. Each stage leaves `weights.pt` (the
+moving average of the weights, all thirteen outputs) in `runs/MODEL/STAGE/`, beside its checkpoints and `metrics.csv`.
+Run again after an interruption, finished stages are passed over and the unfinished one goes on from its last epoch.
+"""
+
+import argparse
+import subprocess
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import lightning
+import torch
+import yaml
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from starts import load_matching, load_start, read_state
+from street_data import ROOT, Sampling, StreetData
+from task import SegmentationTask, build_network
+
+RECIPES = Path(__file__).parent / "recipes"
+RUNS = ROOT / "runs"
+STEPS_PER_EPOCH = 50
+
+
+def read_recipe(model: str) -> dict:
+    path = RECIPES / f"{model}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise SystemExit(f"No recipe for {model!r}. There are: {known}, or all.")
+    return yaml.safe_load(path.read_text())
+
+
+def provenance() -> dict[str, str]:
+    """Versions and commit, kept in every checkpoint and in each stage's weights."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    packages = ("torch", "lightning", "segmentation-models-pytorch", "albumentations")
+    return {name: version(name) for name in packages} | {"commit": git.stdout.strip() or "unknown"}
+
+
+class Provenance(lightning.Callback):
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
+        checkpoint["provenance"] = provenance()
+
+
+def build_task(recipe: dict, stage: dict) -> SegmentationTask:
+    network = build_network(recipe["architecture"], recipe["encoder"])
+    teacher = None
+    if "teacher" in stage:
+        teacher = build_network("fpn", "resnet50")
+        load_matching(teacher, read_state(ROOT / stage["teacher"]))
+    return SegmentationTask(network, teacher=teacher, **recipe.get("task", {}), **stage["task"], steps=stage["steps"])
+
+
+def run_stage(recipe: dict, stage: dict, folder: Path, previous: Path | None, arguments: argparse.Namespace) -> Path:
+    """Train one stage unless it is done; returns its weight file."""
+    weights = folder / "weights.pt"
+    if weights.exists():
+        print(f"{folder.relative_to(folder.parents[2])} is done")
+        return weights
+    lightning.seed_everything(stage.get("seed", 0), verbose=False)
+    task = build_task(recipe, stage)
+    if stage.get("decoder_of_teacher"):
+        decoder = {n: v for n, v in task._teacher[0].state_dict().items() if not n.startswith("encoder.")}
+        load_matching(task.network, decoder)
+    start = str(previous) if previous else arguments.start or recipe["start"]
+    lineage = load_start(task.network, start, recipe["encoder"], arguments.runs / "downloads")
+    print(f"{folder.name}: {lineage}", flush=True)
+    data = StreetData(
+        Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, seed=1000 * stage.get("seed", 0)
+    )
+    trainer = build_trainer(stage, folder, arguments)
+    last = folder / "last.ckpt"
+    trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+    if trainer.interrupted or trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
+        raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
+    if trainer.is_global_zero:
+        save_weights(task.network, weights)
+    return weights
+
+
+def build_trainer(stage: dict, folder: Path, arguments: argparse.Namespace) -> lightning.Trainer:
+    epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
+    checkpoint = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True)
+    return lightning.Trainer(
+        accelerator=arguments.accelerator,
+        devices=arguments.devices,
+        max_epochs=epochs,
+        max_steps=stage["steps"],
+        max_time=timedelta(hours=arguments.max_hours) if arguments.max_hours else None,
+        fast_dev_run=2 if arguments.fast_dev_run else False,
+        callbacks=[checkpoint, EMAWeightAveraging(decay=stage.get("ema", 0.995)), LearningRateMonitor(), Provenance()],
+        logger=CSVLogger(folder.parent, name="", version=folder.name, flush_logs_every_n_steps=10),
+        log_every_n_steps=10,
+        check_val_every_n_epoch=min(stage.get("val_every_n_epochs", 4), epochs),
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        gradient_clip_val=1.0,
+    )
+
+
+def save_weights(network: torch.nn.Module, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    torch.save({"state_dict": network.state_dict(), "provenance": provenance()}, partial)
+    partial.replace(target)
+
+
+def train(model: str, arguments: argparse.Namespace) -> Path:
+    recipe, previous = read_recipe(model), None
+    for stage in recipe["stages"]:
+        previous = run_stage(recipe, stage, arguments.runs / model / stage["name"], previous, arguments)
+    return previous
+
+
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="all", help="a recipe's name, or all")
+    parser.add_argument("--start", help="imagenet, hed, none or a weight file, in place of the recipe's")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="where checkpoints, logs and weights go")
+    parser.add_argument("--accelerator", default="auto")
+    parser.add_argument("--devices", default="auto")
+    parser.add_argument("--max-hours", type=float, help="stop after this long; the same command goes on later")
+    parser.add_argument("--fast-dev-run", action="store_true", help="two steps of each stage, to see that all runs")
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    # The teacher of fpn_vgg19 is fpn_resnet50, so that one comes first.
+    models = ["fpn_resnet50", "pspnet_resnet50", "fpn_vgg19"] if arguments.model == "all" else [arguments.model]
+    for model in models:
+        print(f"{model}: {train(model, arguments)}")
+
+
+if __name__ == "__main__":
+    main()
