@@ -1,0 +1,43 @@
+"""TO-DO 3: apply_mask_to_image on a picture of two by three pixels."""
+
+import numpy as np
+import student_code
+import torch
+
+from proj2_unit_tests.checks import check_tensor
+
+IMAGE = np.array(
+    [
+        [[10, 20, 30], [200, 100, 50], [255, 255, 255]],
+        [[0, 0, 0], [90, 180, 240], [130, 5, 250]],
+    ],
+    dtype=np.uint8,
+)
+MASK = np.array([[[1], [0], [1]], [[1], [0], [1]]], dtype=np.float32)
+
+
+def test_final_seg_range():
+    final_seg = student_code.apply_mask_to_image(IMAGE.copy(), MASK.copy())
+
+    check_tensor("apply_mask_to_image(image, mask)", final_seg, IMAGE.shape)
+    assert final_seg.dtype == torch.int64, (
+        f"apply_mask_to_image should return the dtype torch.int64, got {final_seg.dtype}."
+    )
+    low, high = final_seg.min().item(), final_seg.max().item()
+    assert low >= 0 and high <= 255, (
+        f"apply_mask_to_image should return values from 0 to 255, got values from {low} to {high}: clip them."
+    )
+
+
+def test_final_seg_values():
+    final_seg = student_code.apply_mask_to_image(IMAGE.copy(), MASK.copy())
+
+    expected = torch.from_numpy(IMAGE.astype(np.int64))
+    expected[..., 0] = torch.where(torch.from_numpy(MASK[..., 0]) == 1, 255, expected[..., 0])
+    check_tensor("apply_mask_to_image(image, mask)", final_seg, IMAGE.shape)
+    for row, column in np.ndindex(MASK.shape[:2]):
+        right, got = expected[row, column].tolist(), final_seg[row, column].tolist()
+        kind = "a masked" if MASK[row, column, 0] else "an unmasked"
+        assert got == right, (
+            f"apply_mask_to_image should turn {kind} pixel {IMAGE[row, column].tolist()} into {right}, got {got}."
+        )

@@ -1,0 +1,70 @@
+"""Extra credit: compare_psp_fpn on two cut-outs of the rendered scenes, with the real weights."""
+
+from pathlib import Path
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import student_code
+import torch
+import utils
+
+from proj2_unit_tests.checks import check_tensor, without_download
+
+ROOT = Path(__file__).resolve().parents[1]
+TOLERANCE = 0.02  # a pixel at 0.5 may fall either way, as the memory layout has it
+
+
+def _cut_outs() -> list[tuple[np.ndarray, np.ndarray]]:
+    """128 by 192 pixels around the cars of the first two rendered scenes, preprocessed."""
+    scenes = utils.Dataset(
+        ROOT / "data" / "sample" / "test",
+        ROOT / "data" / "sample" / "testannot",
+        classes=["car"],
+        preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn("resnet50")),
+    )
+    pairs = []
+    for i in range(2):
+        image, mask = scenes[i]
+        _, rows, columns = mask.nonzero()
+        top = min(max(int(np.median(rows)) - 64, 0), mask.shape[1] - 128)
+        left = min(max(int(np.median(columns)) - 96, 0), mask.shape[2] - 192)
+        window = np.s_[:, top : top + 128, left : left + 192]
+        pairs.append((image[window], mask[window]))
+    return pairs
+
+
+def _expected_scores(architecture: type, weights: str, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    model = architecture("resnet50", encoder_weights=None, classes=1, activation="sigmoid").eval()
+    model.load_state_dict(torch.load(ROOT / "models" / weights, map_location="cpu", weights_only=True))
+    scores = []
+    for image, mask in pairs:
+        predict, target = model.predict(torch.from_numpy(image)[None])[0].numpy() > 0.5, mask > 0.5
+        scores.append(float((predict & target).sum() / (predict | target).sum()))
+    return scores
+
+
+def _describe(scores: object) -> str:
+    return f"a list of {len(scores)}" if isinstance(scores, list) else type(scores).__name__
+
+
+def test_compare_psp_fpn():
+    pairs = _cut_outs()
+
+    with without_download("compare_psp_fpn"):
+        result = student_code.compare_psp_fpn(pairs)
+
+    assert isinstance(result, tuple | list) and len(result) == 2, (
+        f"compare_psp_fpn should return a pair, psp_iou and fpn_iou, got {type(result).__name__}."
+    )
+    psp = _expected_scores(smp.PSPNet, "pspnet_resnet50_best_model_weights.pt", pairs)
+    fpn = _expected_scores(smp.FPN, "resnet50_best_model_weights.pt", pairs)
+    for name, scores, expected in zip(("psp_iou", "fpn_iou"), result, (psp, fpn), strict=True):
+        assert isinstance(scores, list) and len(scores) == 2, (
+            f"compare_psp_fpn should return as {name} a list of 2 scores for 2 frames, got {_describe(scores)}."
+        )
+        for i in range(2):
+            check_tensor(f"compare_psp_fpn's {name}[{i}]", scores[i], ())
+        right, got = np.round(expected, 3).tolist(), [round(score.item(), 3) for score in scores]
+        assert np.allclose(got, right, rtol=0, atol=TOLERANCE), (
+            f"compare_psp_fpn should return as {name} {right}, got {got}."
+        )

@@ -1,0 +1,33 @@
+"""TO-DO 1 and 2: sigmoid and softmax against values worked out by hand."""
+
+import student_code
+import torch
+
+from proj2_unit_tests.checks import check_values
+
+
+def test_sigmoid():
+    row = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+    expected = torch.tensor([0.119203, 0.268941, 0.5, 0.731059, 0.880797])
+    check_values("sigmoid([-2, -1, 0, 1, 2])", student_code.sigmoid(row), expected)
+
+    column = row.reshape(5, 1)
+    check_values("sigmoid of a 5×1 tensor", student_code.sigmoid(column), expected.reshape(5, 1))
+
+    far = torch.tensor([-200.0, 200.0])
+    hint = ": no exponential may overflow, so keep every exponent at or below 0"
+    check_values("sigmoid([-200, 200])", student_code.sigmoid(far), torch.tensor([0.0, 1.0]), hint)
+
+
+def test_softmax():
+    row = torch.tensor([0.0, 1.0, 2.0, 3.0, -1.0])
+    expected = torch.tensor([0.031685, 0.086129, 0.234122, 0.636409, 0.011656])
+    check_values("softmax([0, 1, 2, 3, -1])", student_code.softmax(row), expected)
+
+    hint = ": no exponential may overflow, so subtract the largest entry from all of them first"
+    check_values("softmax([200, 201, 202, 203, 199])", student_code.softmax(row + 200), expected, hint)
+
+    scores = torch.stack([row, torch.zeros(5)], dim=1)
+    columns = torch.stack([expected, torch.full((5,), 0.2)], dim=1)
+    check_values("softmax of a 5×2 tensor, along dim 0,", student_code.softmax(scores), columns)
+    check_values("softmax of a 2×5 tensor, along dim 1,", student_code.softmax(scores.T, dim=1), columns.T)
