@@ -1,0 +1,214 @@
+"""zip_submission.py as a student runs it: its own process, in a tree whose path has a blank and an accent."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import zip_submission
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = {"student_code.py": b"import utils\n", "utils.py": b"CLASSES = ()\n"}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "né proj 2"
+    (root / "proj2_code").mkdir(parents=True)
+    shutil.copy(ROOT / "zip_submission.py", root)
+    for name, source in SOURCES.items():
+        (root / "proj2_code" / name).write_bytes(source)
+    (root / "proj2_code" / "notes.txt").write_text("not handed in")
+    return root
+
+
+def run(tree, *arguments, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, tree / "zip_submission.py", *arguments],
+        cwd=cwd or tree,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
+    )
+
+
+def refused(done, folder, *words):
+    """The run failed with these words on one screen, without a traceback, and left nothing new in the folder."""
+    assert done.returncode != 0
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in folder.iterdir() if path.suffix in (".zip", ".part")]
+
+
+def test_zip_holds_the_two_files_and_says_what_to_upload(tree):
+    done = run(tree, "--gt_username", "gburdell3")
+
+    target = tree / "gburdell3.zip"
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == SOURCES
+    assert done.returncode == 0
+    assert str(target) in done.stdout
+    assert "Upload gburdell3.zip to proj2-code" in done.stdout and "gburdell3.pdf" in done.stdout
+    assert "Warning" not in done.stdout and not done.stderr
+    assert sorted(path.name for path in tree.iterdir()) == ["gburdell3.zip", "proj2_code", "zip_submission.py"]
+
+
+def test_zip_lies_where_the_command_was_run(tree, tmp_path):
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    done = run(tree, "--gt_username", "gburdell3", cwd=elsewhere)
+
+    assert done.returncode == 0
+    assert str(elsewhere / "gburdell3.zip") in done.stdout
+    assert (elsewhere / "gburdell3.zip").is_file() and not (tree / "gburdell3.zip").exists()
+
+
+def test_same_files_give_the_same_bytes(tree):
+    """The digest is written down: it must not depend on the date, the platform or the version of Python or zlib."""
+    run(tree, "--gt_username", "gburdell3")
+    os.utime(tree / "proj2_code" / "utils.py", (1_600_000_000, 1_600_000_000))
+    (tree / "proj2_code" / "student_code.py").chmod(0o600)
+    run(tree, "--gt_username", "someone.else", TZ="Asia/Tokyo")
+
+    digests = {hashlib.sha256((tree / name).read_bytes()).hexdigest() for name in ("gburdell3.zip", "someone.else.zip")}
+    assert digests == {"81f01f90c1b017384f61b7b58d8850d9da1b4cb0fc293ab96f85008e7ea70796"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "-x",
+        "a/b",
+        "../gburdell3",
+        "/etc/gburdell3",
+        "a\\b",
+        "C:gburdell3",
+        "two words",
+        "gburdell3\n",
+        "gburdell3@gatech.edu",
+        "gburdell3.zip",
+        "gburdell3.",
+        "a..b",
+        "gburdéll3",
+        "<your_gt_username>",
+    ],
+)
+def test_anything_but_a_plain_user_name_is_refused(tree, name):
+    done = run(tree, f"--gt_username={name}")
+
+    refused(done, tree, "is not a plain user name")
+    refused(done, tree.parent)
+
+
+def test_user_name_is_required(tree):
+    refused(run(tree), tree, "--gt_username")
+
+
+@pytest.mark.parametrize("missing", SOURCES)
+def test_missing_file_is_named(tree, missing):
+    (tree / "proj2_code" / missing).unlink()
+    refused(run(tree, "--gt_username", "gburdell3"), tree, str(tree / "proj2_code" / missing), "is missing")
+
+
+def test_folder_in_place_of_a_file_is_refused(tree):
+    (tree / "proj2_code" / "utils.py").unlink()
+    (tree / "proj2_code" / "utils.py").mkdir()
+    refused(run(tree, "--gt_username", "gburdell3"), tree, "utils.py is missing")
+
+
+def test_more_than_50_mb_are_refused(tree):
+    with open(tree / "proj2_code" / "utils.py", "ab") as file:
+        file.truncate(50 * 2**20)
+    refused(run(tree, "--gt_username", "gburdell3"), tree, "50 MB")
+
+
+def test_own_earlier_zip_is_overwritten(tree):
+    run(tree, "--gt_username", "gburdell3")
+    (tree / "proj2_code" / "utils.py").write_bytes(b"CLASSES = ('car',)\n")
+    done = run(tree, "--gt_username", "gburdell3")
+
+    assert done.returncode == 0
+    assert zipfile.ZipFile(tree / "gburdell3.zip").read("utils.py") == b"CLASSES = ('car',)\n"
+
+
+def test_what_others_made_is_left_alone(tree):
+    target = tree / "gburdell3.zip"
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, source in SOURCES.items():
+            archive.writestr(name, source)
+    made_by_hand = target.read_bytes()
+    target.unlink()
+    run(tree, "--gt_username", "gburdell3")
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("notes.txt", "added since")
+    for foreign in (made_by_hand, target.read_bytes(), b"a text under this name", b""):
+        target.write_bytes(foreign)
+        done = run(tree, "--gt_username", "gburdell3")
+        assert done.returncode != 0 and str(target) in done.stderr and "move it away" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert target.read_bytes() == foreign
+
+    target.unlink()
+    target.mkdir()
+    assert "move it away" in run(tree, "--gt_username", "gburdell3").stderr
+    assert target.is_dir()
+
+
+def test_interrupted_write_leaves_the_earlier_zip_and_no_part(tree, monkeypatch):
+    run(tree, "--gt_username", "gburdell3")
+    before = (tree / "gburdell3.zip").read_bytes()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zip_submission.Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        zip_submission.write(tree / "gburdell3.zip", b"new")
+    assert (tree / "gburdell3.zip").read_bytes() == before
+    assert not list(tree.glob("*.part")) and not list(tree.glob(".*.part"))
+
+
+def test_syntax_error_is_a_warning(tree):
+    (tree / "proj2_code" / "student_code.py").write_text("import utils\ndef sigmoid(x:\n    return x\n")
+    done = run(tree, "--gt_username", "gburdell3")
+
+    assert done.returncode == 0 and (tree / "gburdell3.zip").is_file()
+    assert "Warning: student_code.py cannot be run" in done.stdout and "line 2" in done.stdout
+
+
+@pytest.mark.parametrize("source", [b"return 1\n", b"x = '\0'\n", b"x = '\xff'\n", b"(" * 5000, b"-" * 100_000 + b"1"])
+def test_code_that_cannot_run_is_a_warning(tree, source):
+    (tree / "proj2_code" / "student_code.py").write_bytes(source)
+    done = run(tree, "--gt_username", "gburdell3")
+
+    assert done.returncode == 0 and "Warning: student_code.py cannot be run" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_todo_left_is_a_warning(tree):
+    (tree / "proj2_code" / "student_code.py").write_text(
+        'def IoU(predict, target):\n    """TO-DO 5: IoU."""\n    raise NotImplementedError("TO-DO 5: IoU")\n'
+        'def softmax(x):\n    """TO-DO 2: softmax."""\n    return x\n'
+    )
+    done = run(tree, "--gt_username", "gburdell3")
+
+    assert done.returncode == 0
+    warnings = [line for line in done.stdout.splitlines() if line.startswith("Warning")]
+    assert warnings == ['Warning: student_code.py still raises "TO-DO 5: IoU".']
+
+
+def test_console_that_cannot_print_the_path(tree):
+    done = run(tree, "--gt_username", "gburdell3", PYTHONIOENCODING="ascii")
+
+    assert done.returncode == 0 and not done.stderr
+    assert r"n\xe9 proj 2" in done.stdout
