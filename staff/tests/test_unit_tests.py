@@ -1,0 +1,260 @@
+"""The students' unit tests: each wrong solution fails the right test, with the one sentence that helps its author."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import student_code
+
+from proj2_unit_tests import (
+    test_apply_iou,
+    test_apply_mask,
+    test_compare_psp_fpn,
+    test_iou,
+    test_model,
+    test_softmax_sigmoid,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+WRONG_SIGMOIDS = {
+    "return None": "sigmoid([-2, -1, 0, 1, 2]) should return a torch.Tensor, got NoneType.",
+    "return (1 / (1 + torch.exp(-x))).numpy()": (
+        "sigmoid([-2, -1, 0, 1, 2]) should return a torch.Tensor, got ndarray."
+    ),
+    "return 1 / (1 + torch.exp(x))": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got 0.880797.",
+    "return torch.exp(x)": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got 0.135335.",
+    "return torch.tanh(x)": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got -0.964028.",
+    "return 1 / (1 + torch.exp(-x[0]))": "sigmoid([-2, -1, 0, 1, 2]) should have the shape (5,), got ().",
+    "return (1 / (1 + torch.exp(-x))).squeeze()": "sigmoid of a 5×1 tensor should have the shape (5, 1), got (5,).",
+    "return torch.exp(x) / (1 + torch.exp(x))": (
+        "sigmoid([-200, 200]) should be 1 at index [1], got nan: no exponential may overflow, so keep every exponent "
+        "at or below 0."
+    ),
+}
+
+WRONG_SOFTMAXES = {
+    "return x": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 0.",
+    "return torch.exp(x)": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 1.",
+    "return torch.exp(x).sum()": "softmax([0, 1, 2, 3, -1]) should have the shape (5,), got ().",
+    "return x / x.sum()": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 0.",
+    "return torch.exp(x) / torch.exp(x).sum(dim, keepdim=True)": (
+        "softmax([200, 201, 202, 203, 199]) should be 0.031685 at index [0], got nan: no exponential may overflow, so "
+        "subtract the largest entry from all of them first."
+    ),
+    "e = torch.exp(x - x.max()); return e / e.sum()": (
+        "softmax of a 5×2 tensor, along dim 0, should be 0.031685 at index [0, 0], got 0.0273517."
+    ),
+    "e = torch.exp(x - x.amax(0)); return e / e.sum(0)": (
+        "softmax of a 2×5 tensor, along dim 1, should be 0.031685 at index [0, 0], got 0.5."
+    ),
+}
+
+IMAGE_TO_TENSOR = "image = torch.tensor(image).long(); mask = torch.tensor(mask).long(); "
+WRONG_RANGES = {
+    "return image": "apply_mask_to_image(image, mask) should return a torch.Tensor, got ndarray.",
+    "return torch.tensor(image)": "apply_mask_to_image should return the dtype torch.int64, got torch.uint8.",
+    IMAGE_TO_TENSOR + "return image.permute(2, 0, 1)": (
+        "apply_mask_to_image(image, mask) should have the shape (2, 3, 3), got (3, 2, 3)."
+    ),
+    IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image": (
+        "apply_mask_to_image should return values from 0 to 255, got values from 0 to 510: clip them."
+    ),
+    IMAGE_TO_TENSOR + "image[..., 0] -= 255 * mask[..., 0]; return image": (
+        "apply_mask_to_image should return values from 0 to 255, got values from -255 to 255: clip them."
+    ),
+}
+WRONG_VALUES = {
+    IMAGE_TO_TENSOR + "return image": (
+        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 30]."
+    ),
+    IMAGE_TO_TENSOR + "return (image + 255 * mask).clamp(0, 255)": (
+        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [255, 255, 255]."
+    ),
+    IMAGE_TO_TENSOR + "image[..., 2] += 255 * mask[..., 0]; return image.clamp(0, 255)": (
+        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 255]."
+    ),
+    IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image % 256": (
+        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [9, 20, 30]."
+    ),
+    IMAGE_TO_TENSOR + "image[..., 0] += 255 * (1 - mask[..., 0]); return image.clamp(0, 255)": (
+        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 30]."
+    ),
+    IMAGE_TO_TENSOR + "image[..., 0] = 255; return image": (
+        "apply_mask_to_image should turn an unmasked pixel [200, 100, 50] into [200, 100, 50], got [255, 100, 50]."
+    ),
+}
+
+FPN = 'smp.FPN("{}", encoder_weights={}, classes={}, activation={})'
+LOAD = 'torch.load(test_model.WEIGHTS, map_location="cpu", weights_only=True)'
+WRONG_MODELS = {
+    "return None": "load_FPN_resnet50 should return an smp.FPN, got NoneType.",
+    "return smp.Unet('resnet18', encoder_weights=None)": "load_FPN_resnet50 should return an smp.FPN, got Unet.",
+    "return " + FPN.format("resnet50", "'imagenet'", 1, "'sigmoid'"): (
+        "load_FPN_resnet50 should not download ImageNet weights: pass encoder_weights=None."
+    ),
+    "return " + FPN.format("resnet18", None, 1, "'sigmoid'"): (
+        "load_FPN_resnet50 should build its FPN on the encoder resnet50, got resnet18."
+    ),
+    "return " + FPN.format("resnet50", None, 2, "'sigmoid'"): (
+        "load_FPN_resnet50 should build a network with 1 class, got 2."
+    ),
+    f"model = {FPN.format('resnet50', None, 1, None)}; model.load_state_dict({LOAD}); return model": (
+        "load_FPN_resnet50 should build a network with the activation sigmoid, got Identity."
+    ),
+    f"return {FPN.format('resnet50', None, 1, repr('sigmoid'))}.eval()": (
+        "load_FPN_resnet50 should fill the network from models/resnet50_best_model_weights.pt, got other values in "
+    ),
+    f"model = {FPN.format('resnet50', None, 1, repr('sigmoid'))}; model.load_state_dict({LOAD}); return model": (
+        "load_FPN_resnet50 should return the model in eval mode, got training mode: call .eval()."
+    ),
+}
+
+COUNTS = "p, t = predict > 0.5, target > 0.5; inter, union = (p & t).sum(), (p | t).sum(); "
+WRONG_IOU1 = {
+    "return 0.4": "IoU of two masks with 2 pixels in common and 5 in all should return a torch.Tensor, got float.",
+    COUNTS + "return (inter / union)[None]": (
+        "IoU of two masks with 2 pixels in common and 5 in all should have the shape (), got (1,)."
+    ),
+    COUNTS + "return 2 * inter / (p.sum() + t.sum())": (
+        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.571429."
+    ),
+    COUNTS + "return inter / (p.sum() + t.sum())": (
+        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.285714."
+    ),
+    COUNTS + "return (p == t).float().mean()": (
+        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.625."
+    ),
+    COUNTS + "return inter / t.sum()": (
+        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.666667."
+    ),
+    COUNTS + "return (inter + 1) / (union + 1)": (
+        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.5."
+    ),
+    "return torch.tensor(0.4)": "IoU of a mask with itself should be 1, got 0.4.",
+    COUNTS + "return (inter / union).clamp(0.1)": "IoU of two masks without a common pixel should be 0, got 0.1.",
+}
+PROBABILITIES = (
+    "IoU of the probabilities [[0.9, 0.6, 0.51], [0.4, 0.5, 0.1]] with the mask [[1, 0, 1], [1, 1, 0]] should be 0.4, "
+    "got {}: a pixel is car where its probability is above 0.5."
+)
+WRONG_IOU2 = {
+    "return (predict * target).sum() / torch.maximum(predict, target).sum()": PROBABILITIES.format("0.491489"),
+    COUNTS + "return ((predict >= 0.5) & t).sum() / ((predict >= 0.5) | t).sum()": PROBABILITIES.format("0.6"),
+    COUNTS + "return ((predict > 0) & t).sum() / ((predict > 0) | t).sum()": PROBABILITIES.format("0.666667"),
+    COUNTS + "return inter / union": (
+        "IoU of two empty masks should be 1, got nan: two masks that agree on no car at all agree fully."
+    ),
+    COUNTS + "return inter / union.clamp(1)": (
+        "IoU of two empty masks should be 1, got 0: two masks that agree on no car at all agree fully."
+    ),
+}
+
+SCORES = "[IoU(model.predict(torch.tensor(x)[None])[0, 0], torch.tensor(m)[0]) for x, m in dataset]"
+WRONG_APPLIES = {
+    f"return torch.stack({SCORES})": "applyIoU should return a list, got Tensor.",
+    f"return {SCORES}[:-1]": "applyIoU should return one score for each of the 4 frames, got 3.",
+    f"return [score.item() for score in {SCORES}]": (
+        "applyIoU's score of frame 0 should return a torch.Tensor, got float."
+    ),
+    f"return {SCORES}[::-1]": "applyIoU's score of frame 0 should be 0.333333, got 0.8.",
+    f"return [sum({SCORES}) / 4] * 4": "applyIoU's score of frame 0 should be 0.333333, got 0.533333.",
+    "return [model.predict(torch.tensor(x)) for x, m in dataset]": (
+        "applyIoU should give the model a batch of the shape 1×3×H×W, got (3, 32, 64)."
+    ),
+    "return [IoU(model(torch.tensor(x)[None])[0, 0], torch.tensor(m)[0]).detach() for x, m in dataset]": (
+        "applyIoU should run the model in eval mode, got training mode."
+    ),
+    "model.eval(); return [IoU(model(torch.tensor(x)[None])[0, 0], torch.tensor(m)[0]) for x, m in dataset]": (
+        "applyIoU should run the model without gradients, got a run that tracks them: use torch.inference_mode()."
+    ),
+}
+
+WRONG_COMPARISONS = {
+    "return None": "compare_psp_fpn should return a pair, psp_iou and fpn_iou, got NoneType.",
+    "return torch.tensor(1.0), torch.tensor(1.0)": (
+        "compare_psp_fpn should return as psp_iou a list of 2 scores for 2 frames, got Tensor."
+    ),
+    "psp, fpn = right(test_dataset); return psp, fpn[:1]": (
+        "compare_psp_fpn should return as fpn_iou a list of 2 scores for 2 frames, got a list of 1."
+    ),
+    "psp, fpn = right(test_dataset); return [s.item() for s in psp], fpn": (
+        "compare_psp_fpn's psp_iou[0] should return a torch.Tensor, got float."
+    ),
+    "psp, fpn = right(test_dataset); return fpn, psp": "compare_psp_fpn should return as psp_iou [",
+    "psp, fpn = right(test_dataset); return psp, psp": "compare_psp_fpn should return as fpn_iou [",
+    "return smp.PSPNet('resnet50'), None": (
+        "compare_psp_fpn should not download ImageNet weights: pass encoder_weights=None."
+    ),
+}
+
+WRONG = [
+    (test_softmax_sigmoid.test_sigmoid, "sigmoid(x)", WRONG_SIGMOIDS),
+    (test_softmax_sigmoid.test_softmax, "softmax(x, dim=0)", WRONG_SOFTMAXES),
+    (test_apply_mask.test_final_seg_range, "apply_mask_to_image(image, mask)", WRONG_RANGES),
+    (test_apply_mask.test_final_seg_values, "apply_mask_to_image(image, mask)", WRONG_VALUES),
+    (test_model.test_load_FPN_resnet50, "load_FPN_resnet50()", WRONG_MODELS),
+    (test_iou.test_IoU1, "IoU(predict, target)", WRONG_IOU1),
+    (test_iou.test_IoU2, "IoU(predict, target)", WRONG_IOU2),
+    (test_apply_iou.test_applyIoU, "applyIoU(model, dataset)", WRONG_APPLIES),
+    (test_compare_psp_fpn.test_compare_psp_fpn, "compare_psp_fpn(test_dataset)", WRONG_COMPARISONS),
+]
+
+
+@pytest.mark.parametrize(
+    ("unit_test", "signature", "body", "sentence"),
+    [
+        pytest.param(unit_test, signature, body, sentence, id=f"{unit_test.__name__}-{body}")
+        for unit_test, signature, bodies in WRONG
+        for body, sentence in bodies.items()
+    ],
+)
+def test_wrong_solution_gets_its_sentence(monkeypatch, unit_test, signature, body, sentence):
+    name = signature.partition("(")[0]
+    scope = {"test_model": test_model, "right": getattr(student_code, name)}
+    exec("import segmentation_models_pytorch as smp\nimport torch\nfrom student_code import IoU", scope)
+    exec(f"def {signature}:\n{textwrap.indent(body, '    ')}", scope)
+    monkeypatch.setattr(student_code, name, scope[name])
+
+    with pytest.raises(AssertionError) as failure:
+        unit_test()
+    message = str(failure.value).splitlines()[0]  # pytest adds the values below it
+    assert message.startswith(sentence)
+    assert message.endswith(".") and ". " not in message
+
+
+@pytest.mark.parametrize("unit_test", [row[0] for row in WRONG], ids=lambda test: test.__name__)
+def test_error_of_a_solution_comes_through(monkeypatch, unit_test):
+    """What a solution raises, a TO-DO not yet done above all, is what its author sees."""
+    signature = next(row[1] for row in WRONG if row[0] is unit_test)
+
+    def undone(*_, **__):
+        raise NotImplementedError("TO-DO")
+
+    monkeypatch.setattr(student_code, signature.partition("(")[0], undone)
+    with pytest.raises(NotImplementedError, match=r"^TO-DO$"):
+        unit_test()
+
+
+@pytest.mark.parametrize("folder", [".", "proj2_code"])
+def test_pytest_runs_them_without_network(folder):
+    program = """
+import socket, sys
+import pytest
+
+def refuse(*_):
+    raise OSError("the unit tests asked for the network")
+
+socket.socket.connect = refuse
+sys.exit(pytest.main(["proj2_unit_tests", "-q", "-p", "no:cacheprovider"]))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "CAMVID_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / folder, env=environment, capture_output=True, encoding="utf-8"
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 passed" in done.stdout
