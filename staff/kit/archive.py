@@ -1,0 +1,25 @@
+"""Write a zip whose bytes depend on nothing but its contents."""
+
+import os
+import zipfile
+from pathlib import Path
+
+
+def write_zip(target: Path, files: dict[str, bytes]) -> None:
+    """Write `files` (content by name inside the zip) to `target`, replacing it in one step.
+
+    Names are sorted, dates are fixed, and what begins with `#!` may be executed, so the same contents give the same
+    bytes whoever packs them, wherever and whenever.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with zipfile.ZipFile(part, "w") as archive:
+            for name, content in sorted(files.items()):
+                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                entry.create_system = 3  # Unix, wherever this runs, so that the rights below count
+                entry.external_attr = (0o100755 if content.startswith(b"#!") else 0o100644) << 16
+                archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
