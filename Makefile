@@ -29,7 +29,7 @@ train-data: .venv/ready ## all of CamVid and the LabelMeFacade photographs
 	@$(PY) data/get_camvid.py --all
 	@$(PY) staff/training/get_labelmefacade.py
 
-train: .venv/staff-ready ## the whole recipe; MODEL=fpn_vgg19, fpn_resnet50 or psp_resnet50 for one
+train: .venv/staff-ready ## the whole recipe; MODEL=fpn_vgg19, fpn_resnet50 or pspnet_resnet50 for one
 	@$(PY) staff/training/train.py $(MODEL)
 
 evaluate: .venv/staff-ready ## score the models on a CamVid-format folder

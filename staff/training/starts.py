@@ -35,7 +35,7 @@ def read_state(file: Path) -> dict[str, torch.Tensor]:
     if not file.is_file():
         raise FileNotFoundError(f"No start at {file}: name a file, or imagenet, hed or none.")
     state = torch.load(file, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
+    state = {name.removeprefix("network."): value for name, value in state.get("state_dict", state).items()}
     whole = any(name.startswith(("decoder.", "segmentation_head.")) for name in state)
     return state if whole else {f"encoder.{name.removeprefix('encoder.')}": value for name, value in state.items()}
 

@@ -5,9 +5,11 @@ IGNORED (255) counts as nothing at all: LabelMeFacade's unlabelled pixels, in wh
 """
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import albumentations as A
 import cv2
@@ -17,12 +19,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "data"))
+DATA = ROOT / "data"
+sys.path.insert(0, str(DATA))
 
 from render_street import SAMPLE_SEEDS, render
 
 CAR, UNLABELLED, IGNORED = 8, 11, 255
 RENDERED_POOL = 256
+VAL_EVERY = 4
 Frame = tuple[np.ndarray, np.ndarray]
 
 
@@ -38,7 +42,7 @@ class Sampling:
     crop: tuple[int, int] = (192, 256)
     scales: tuple[float, float] = (0.5, 1.7)
     car_centred: float = 0.5
-    mix: dict[str, float] | None = None
+    mix: Mapping[str, float] = field(default_factory=lambda: {"camvid": 1.0})
     hold_out: str | None = None
     include_val: bool = False
 
@@ -53,19 +57,17 @@ def read_frame(image_path: Path, mask_path: Path) -> Frame:
 
 
 @cache
-def camvid(split: str) -> dict[str, Frame]:
+def camvid(split: str, data: Path = DATA) -> dict[str, Frame]:
     """Name -> (H×W×3 uint8, H×W uint8) of one split, held in memory."""
-    folder = ROOT / "data" / "CamVid"
-    names = sorted(path.name for path in (folder / split).glob("*.png"))
-    if not names:
-        raise FileNotFoundError(f"No frames in {folder / split}. `make train-data` fetches the training data.")
-    return {name: read_frame(folder / split / name, folder / f"{split}annot" / name) for name in names}
+    images, masks = data / "CamVid" / split, data / "CamVid" / f"{split}annot"
+    frames = {path.name: read_frame(path, masks / path.name) for path in sorted(images.glob("*.png"))}
+    return frames or nothing_in(images)
 
 
 @cache
-def labelmefacade() -> list[Frame]:
+def labelmefacade(data: Path = DATA) -> list[Frame]:
     """The street photographs; pixels where the hand label and the soft label contradict each other are ignored."""
-    folder = ROOT / "data" / "LabelMeFacade"
+    folder = data / "LabelMeFacade"
     frames = []
     for image_path in sorted((folder / "images").glob("*.jpg")):
         image, labels = read_frame(image_path, folder / "annot" / f"{image_path.stem}.png")
@@ -74,39 +76,53 @@ def labelmefacade() -> list[Frame]:
         if soft is not None:
             labels[np.where(labels == CAR, soft < 64, soft > 191)] = IGNORED
         frames.append((image, labels))
-    if not frames:
-        raise FileNotFoundError(f"No photographs in {folder}. `make train-data` fetches the training data.")
-    return frames
+    return frames or nothing_in(folder)
+
+
+def nothing_in(folder: Path) -> NoReturn:
+    raise FileNotFoundError(f"No frames in {folder}. `make train-data` fetches the training data.")
 
 
 @cache
 def rendered(index: int) -> Frame:
     """One of ``RENDERED_POOL`` scenes, none of them a scene of the sample."""
-    return render(max(SAMPLE_SEEDS) + 1 + index)
+    return render(max(SAMPLE_SEEDS.values()) + 1 + index)
 
 
 class StreetCrops(Dataset):
     """Endless variety, yet reproducible: crop ``i`` of epoch ``e`` is the same on every run and machine."""
 
-    def __init__(self, sampling: Sampling, length: int, seed: int):
+    def __init__(self, sampling: Sampling, length: int, seed: int, data: Path = DATA):
         self.sampling, self.length, self.seed = sampling, length, seed
-        self.sources = self._sources()
+        self.sources = self._sources(data)
         self.transform = get_training_transform(sampling)
 
-    def _sources(self) -> dict[str, list[Frame] | range]:
+    def _sources(self, data: Path) -> dict[str, list[Frame] | range]:
+        sources = {}
+        for name in self.sampling.mix:
+            if name == "camvid":
+                sources[name] = self._camvid_frames(data)
+            elif name == "labelmefacade":
+                sources[name] = labelmefacade(data)
+            elif name == "rendered":
+                sources[name] = range(RENDERED_POOL)
+            else:
+                raise ValueError(f"Unknown source {name!r} in mix: camvid, labelmefacade and rendered are known.")
+        return sources
+
+    def _camvid_frames(self, data: Path) -> list[Frame]:
         held = self.sampling.hold_out
-        frames = [frame for name, frame in camvid("train").items() if not (held and name.startswith(held))]
-        if self.sampling.include_val:
-            frames += camvid("val").values()
-        available = {"camvid": lambda: frames, "labelmefacade": labelmefacade, "rendered": lambda: range(RENDERED_POOL)}
-        return {name: available[name]() for name in self.sampling.mix or {"camvid": 1.0}}
+        frames = [frame for name, frame in camvid("train", data).items() if not (held and name.startswith(held))]
+        return [*frames, *camvid("val", data).values()] if self.sampling.include_val else frames
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if not 0 <= index < self.length:
+            raise IndexError(f"crop {index} of {self.length}")
         rng = np.random.default_rng([self.seed, index])
-        shares = np.array(list((self.sampling.mix or {"camvid": 1.0}).values()))
+        shares = np.array(list(self.sampling.mix.values()))
         source = list(self.sources.values())[rng.choice(len(shares), p=shares / shares.sum())]
         frame = source[rng.integers(len(source))]
         image, labels = frame if isinstance(frame, tuple) else rendered(frame)
@@ -171,23 +187,22 @@ class WholeFrames(Dataset):
 
 
 class StreetData(lightning.LightningDataModule):
-    """Crops to train on, every ``val_every``-th frame of val (and of the held-out drive) to choose by."""
+    """Crops to train on, every ``VAL_EVERY``-th frame of val (and of the held-out drive) to choose by."""
 
-    def __init__(self, sampling: Sampling, batch_size: int, steps_per_epoch: int, seed: int, val_every: int = 4):
+    def __init__(self, sampling: Sampling, batch_size: int, steps_per_epoch: int, seed: int, data: Path = DATA):
         super().__init__()
         self.sampling, self.batch_size, self.steps_per_epoch = sampling, batch_size, steps_per_epoch
-        self.seed, self.val_every = seed, val_every
+        self.seed, self.data = seed, data
 
     def train_dataloader(self) -> DataLoader:
         # Rebuilt every epoch: the seed moves on with it, so a resumed run sees the crops it would have seen.
         length = self.steps_per_epoch * self.batch_size * self.trainer.world_size
-        return DataLoader(
-            StreetCrops(self.sampling, length, self.seed + self.trainer.current_epoch), self.batch_size, drop_last=True
-        )
+        crops = StreetCrops(self.sampling, length, self.seed + self.trainer.current_epoch, self.data)
+        return DataLoader(crops, self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> list[DataLoader]:
         held = self.sampling.hold_out
-        drives = [list(camvid("val").values())]
+        drives = [list(camvid("val", self.data).values())]
         if held:
-            drives.append([frame for name, frame in camvid("train").items() if name.startswith(held)])
-        return [DataLoader(WholeFrames(frames[:: self.val_every])) for frames in drives]
+            drives.append([frame for name, frame in camvid("train", self.data).items() if name.startswith(held)])
+        return [DataLoader(WholeFrames(frames[::VAL_EVERY])) for frames in drives]

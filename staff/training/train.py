@@ -1,7 +1,7 @@
 """Train the three models by their recipes, stage by stage: `python staff/training/train.py [MODEL|all]`.
 
 A recipe (`recipes/MODEL.yaml`) names the network, its start and its stages. Each stage leaves `weights.pt` (the
-moving average of the weights, all thirteen outputs) in `runs/MODEL/STAGE/`, beside its checkpoints and `metrics.csv`.
+moving average of the weights, all thirteen outputs) in `runs/MODEL/STAGE/`, beside its checkpoint and its logs.
 Run again after an interruption, finished stages are passed over and the unfinished one goes on from its last epoch.
 """
 
@@ -14,11 +14,11 @@ from pathlib import Path
 import lightning
 import torch
 import yaml
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import CSVLogger
 
 from starts import load_matching, load_start, read_state
-from street_data import ROOT, Sampling, StreetData
+from street_data import DATA, ROOT, Sampling, StreetData
 from task import SegmentationTask, build_network
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -27,7 +27,8 @@ STEPS_PER_EPOCH = 50
 
 
 def read_recipe(model: str) -> dict:
-    path = RECIPES / f"{model}.yaml"
+    """A recipe by the name of its model, or from a YAML file of one's own."""
+    path = Path(model) if model.endswith(".yaml") else RECIPES / f"{model}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise SystemExit(f"No recipe for {model!r}. There are: {known}, or all.")
@@ -41,9 +42,18 @@ def provenance() -> dict[str, str]:
     return {name: version(name) for name in packages} | {"commit": git.stdout.strip() or "unknown"}
 
 
-class Provenance(lightning.Callback):
+class Clock(Timer):
+    """Logs the hours trained so far, interruptions left out, and signs every checkpoint."""
+
+    def on_train_batch_end(self, trainer, pl_module, *args, **kwargs) -> None:
+        super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
+        pl_module.log("hours", self.hours())
+
     def on_save_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
         checkpoint["provenance"] = provenance()
+
+    def hours(self) -> float:
+        return self.time_elapsed("train") / 3600
 
 
 def build_task(recipe: dict, stage: dict) -> SegmentationTask:
@@ -55,72 +65,94 @@ def build_task(recipe: dict, stage: dict) -> SegmentationTask:
     return SegmentationTask(network, teacher=teacher, **recipe.get("task", {}), **stage["task"], steps=stage["steps"])
 
 
-def run_stage(recipe: dict, stage: dict, folder: Path, previous: Path | None, arguments: argparse.Namespace) -> Path:
-    """Train one stage unless it is done; returns its weight file."""
-    weights = folder / "weights.pt"
+def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: argparse.Namespace) -> Path:
+    """Train one stage from ``start`` unless it is done; returns its weight file."""
+    weights, last = folder / "weights.pt", folder / "last.ckpt"
     if weights.exists():
-        print(f"{folder.relative_to(folder.parents[2])} is done")
+        print(f"{folder} is done")
         return weights
     lightning.seed_everything(stage.get("seed", 0), verbose=False)
     task = build_task(recipe, stage)
-    if stage.get("decoder_of_teacher"):
-        decoder = {n: v for n, v in task._teacher[0].state_dict().items() if not n.startswith("encoder.")}
-        load_matching(task.network, decoder)
-    start = str(previous) if previous else arguments.start or recipe["start"]
-    lineage = load_start(task.network, start, recipe["encoder"], arguments.runs / "downloads")
-    print(f"{folder.name}: {lineage}", flush=True)
+    loaded = load_start(task.network, start, recipe["encoder"], arguments.runs / "downloads")
+    print(f"{folder.name}: {loaded}", flush=True)
     data = StreetData(
-        Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, seed=1000 * stage.get("seed", 0)
+        Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, 1000 * stage.get("seed", 0), arguments.data
     )
-    trainer = build_trainer(stage, folder, arguments)
-    last = folder / "last.ckpt"
+    clock = Clock(timedelta(hours=arguments.max_hours) if arguments.max_hours else None)
+    trainer = build_trainer(stage, folder, clock, arguments)
     trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
-    if trainer.interrupted or trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
+    if trainer.interrupted or (trainer.global_step < stage["steps"] and not arguments.fast_dev_run):
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
-        save_weights(task.network, weights)
+        save_weights(task.network, weights, [*lineage_of(start), describe(stage, loaded, clock, trainer)])
     return weights
 
 
-def build_trainer(stage: dict, folder: Path, arguments: argparse.Namespace) -> lightning.Trainer:
+def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.Namespace) -> lightning.Trainer:
     epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
-    checkpoint = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True)
+    checkpoint = ModelCheckpoint(
+        folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True, enable_version_counter=False
+    )
     return lightning.Trainer(
         accelerator=arguments.accelerator,
         devices=arguments.devices,
         max_epochs=epochs,
         max_steps=stage["steps"],
-        max_time=timedelta(hours=arguments.max_hours) if arguments.max_hours else None,
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[checkpoint, EMAWeightAveraging(decay=stage.get("ema", 0.995)), LearningRateMonitor(), Provenance()],
-        logger=CSVLogger(folder.parent, name="", version=folder.name, flush_logs_every_n_steps=10),
+        callbacks=[checkpoint, EMAWeightAveraging(decay=stage.get("ema", 0.995)), clock],
+        logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.get("val_every_n_epochs", 4), epochs),
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         gradient_clip_val=1.0,
+        enable_model_summary=False,
     )
 
 
-def save_weights(network: torch.nn.Module, target: Path) -> None:
+def describe(stage: dict, loaded: str, clock: Clock, trainer: lightning.Trainer) -> dict:
+    """What the model card tells of a stage."""
+    val_iou = trainer.callback_metrics.get("val_iou")
+    return {
+        "stage": stage["name"],
+        "start": loaded,
+        "steps": trainer.global_step,
+        "batch_size": stage["batch_size"],
+        "mix": dict(trainer.datamodule.sampling.mix),
+        "hours": round(clock.hours(), 2),
+        "val_iou": None if val_iou is None else round(val_iou.item(), 4),
+        "provenance": provenance(),
+    }
+
+
+def lineage_of(start: str) -> list[dict]:
+    """The stages behind a start that is an earlier stage's weight file."""
+    file = Path(start)
+    return torch.load(file, map_location="cpu", weights_only=True).get("lineage", []) if file.is_file() else []
+
+
+def save_weights(network: torch.nn.Module, target: Path, lineage: list[dict]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
-    torch.save({"state_dict": network.state_dict(), "provenance": provenance()}, partial)
+    torch.save({"state_dict": network.state_dict(), "lineage": lineage}, partial)
     partial.replace(target)
 
 
 def train(model: str, arguments: argparse.Namespace) -> Path:
-    recipe, previous = read_recipe(model), None
+    """All stages of one recipe, each from the one before; returns the last one's weight file."""
+    recipe = read_recipe(model)
+    start = arguments.start or recipe["start"]
     for stage in recipe["stages"]:
-        previous = run_stage(recipe, stage, arguments.runs / model / stage["name"], previous, arguments)
-    return previous
+        start = str(run_stage(recipe, stage, arguments.runs / Path(model).stem / stage["name"], start, arguments))
+    return Path(start)
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="all", help="a recipe's name, or all")
+    parser.add_argument("model", nargs="?", default="all", help="a recipe's name, a YAML file, or all")
     parser.add_argument("--start", help="imagenet, hed, none or a weight file, in place of the recipe's")
     parser.add_argument("--runs", type=Path, default=RUNS, help="where checkpoints, logs and weights go")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds CamVid and LabelMeFacade")
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--devices", default="auto")
     parser.add_argument("--max-hours", type=float, help="stop after this long; the same command goes on later")

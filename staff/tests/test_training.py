@@ -1,0 +1,325 @@
+"""The training code: starts, data, loss, resuming, several processes, export. All on tiny frames made here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+TRAINING = Path(__file__).resolve().parents[1] / "training"
+sys.path.insert(0, str(TRAINING))
+
+import export as export_module
+import from_hed
+import train as train_module
+from starts import load_matching, load_start, read_state
+from street_data import CAR, IGNORED, Sampling, StreetCrops, WholeFrames, camvid, labelmefacade
+from task import CAR_OUTPUT, SegmentationTask, StreetLoss, build_network, record_pyramid
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Four frames a split, in CamVid's format: a grey road, a red car on it, the rest unlabelled."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for folder in (root / "CamVid" / split, root / "CamVid" / f"{split}annot"):
+            folder.mkdir(parents=True)
+        for number in range(4):
+            image = rng.integers(90, 110, (80, 96, 3), dtype=np.uint8)
+            labels = np.full((80, 96), 3, np.uint8)
+            image[30:60, 20:60], labels[30:60, 20:60] = (200, 30, 30), CAR
+            labels[:10] = 11
+            name = f"{'drive' if number % 2 else 'other'}_{number}.png"
+            cv2.imwrite(str(root / "CamVid" / split / name), image[..., ::-1])
+            cv2.imwrite(str(root / "CamVid" / f"{split}annot" / name), labels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    """A recipe of one stage of four steps, in epochs of two."""
+    file = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    sampling = {"crop": [64, 64], "mix": {"camvid": 1.0}}
+    stage = {"name": "only", "steps": 4, "batch_size": 2, "task": {"encoder_lr": 1e-4, "lr": 1e-3}}
+    stage |= {"sampling": sampling, "val_every_n_epochs": 1}
+    file.write_text(yaml.safe_dump({"architecture": "fpn", "encoder": "resnet18", "start": "none", "stages": [stage]}))
+    return file
+
+
+def arguments(runs: Path, data: Path, *more: str):
+    return train_module.parse_arguments(["--runs", str(runs), "--data", str(data), "--accelerator", "cpu", *more])
+
+
+@pytest.fixture
+def short_epochs(monkeypatch):
+    monkeypatch.setattr(train_module, "STEPS_PER_EPOCH", 2)
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, data, recipe, short_epochs):
+    whole = train_module.train(str(recipe), arguments(tmp_path / "whole", data))
+
+    class Interrupt(train_module.Clock):
+        def on_train_epoch_start(self, trainer, *_):
+            if trainer.current_epoch == 1:
+                raise RuntimeError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "Clock", Interrupt)
+        with pytest.raises(RuntimeError, match="killed"):
+            train_module.train(str(recipe), arguments(tmp_path / "cut", data))
+    assert not (tmp_path / "cut" / "tiny" / "only" / "weights.pt").exists()
+    resumed = train_module.train(str(recipe), arguments(tmp_path / "cut", data))
+    expected, got = read_state(whole), read_state(resumed)
+    assert expected.keys() == got.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, msg=name)
+    stage = torch.load(resumed, weights_only=True)["lineage"][0]
+    assert stage["steps"] == 4 and stage["stage"] == "only" and 0 <= stage["val_iou"] <= 1
+    assert stage["provenance"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_a_finished_stage_is_not_trained_again(tmp_path, data, recipe, capsys):
+    weights = tmp_path / "tiny" / "only" / "weights.pt"
+    train_module.save_weights(nn.Linear(1, 1), weights, [])
+    before = weights.stat().st_mtime_ns
+    assert train_module.train(str(recipe), arguments(tmp_path, data)) == weights
+    assert weights.stat().st_mtime_ns == before
+    assert "is done" in capsys.readouterr().out
+
+
+def test_two_processes_end_with_equal_weights(tmp_path, data, recipe):
+    script = tmp_path / "two.py"
+    script.write_text(
+        f"""
+import hashlib, sys
+from pathlib import Path
+sys.path.insert(0, {str(TRAINING)!r})
+import train
+
+class Report(train.Clock):
+    def on_train_end(self, trainer, task):
+        digest = hashlib.sha256()
+        for parameter in task.parameters():
+            digest.update(parameter.detach().numpy().tobytes())
+        target = Path({str(tmp_path)!r}, f"rank{{trainer.global_rank}}")
+        target.write_text(f"{{trainer.world_size}} {{digest.hexdigest()}}")
+
+train.Clock = Report
+train.train({str(recipe)!r}, train.parse_arguments(sys.argv[1:]))
+"""
+    )
+    words = ["--fast-dev-run", "--devices", "2", "--accelerator", "cpu", "--runs", tmp_path / "runs", "--data", data]
+    finished = subprocess.run([sys.executable, script, *map(str, words)], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    first, second = ((tmp_path / f"rank{rank}").read_text() for rank in (0, 1))
+    assert first == second and first.startswith("2 ")
+
+
+def test_every_recipe_builds_its_network_and_names_known_sources():
+    for file in train_module.RECIPES.glob("*.yaml"):
+        recipe = train_module.read_recipe(file.stem)
+        with torch.device("meta"):
+            network = build_network(recipe["architecture"], recipe["encoder"])
+        for stage in recipe["stages"]:
+            SegmentationTask(network, steps=stage["steps"], **recipe["task"], **stage["task"])
+            sampling = Sampling(**stage["sampling"])
+            assert set(sampling.mix) <= {"camvid", "labelmefacade", "rendered"}
+            assert all(side % 32 == 0 for side in sampling.crop)
+    assert set(export_module.FILES) == {file.stem for file in train_module.RECIPES.glob("*.yaml")}
+
+
+def test_an_unknown_recipe_is_named_with_the_known_ones():
+    with pytest.raises(SystemExit, match=r"'fpn_vgg16'.*fpn_vgg19"):
+        train_module.read_recipe("fpn_vgg16")
+
+
+def test_crops_are_the_same_for_the_same_seed_and_only_then(data):
+    sampling = Sampling(crop=(64, 64), mix={"camvid": 0.5, "rendered": 0.5})
+    image, labels = StreetCrops(sampling, 8, seed=1, data=data)[3]
+    again, _ = StreetCrops(sampling, 8, seed=1, data=data)[3]
+    other, _ = StreetCrops(sampling, 8, seed=2, data=data)[3]
+    assert image.shape == (3, 64, 64) and image.dtype == torch.float32
+    assert labels.shape == (64, 64) and labels.dtype == torch.int64
+    assert torch.equal(image, again) and not torch.equal(image, other)
+
+
+def test_centred_crops_hold_a_car_and_the_mask_follows_the_image(data):
+    crops = StreetCrops(Sampling(crop=(32, 32), scales=(1, 1.0001), car_centred=1), 12, seed=0, data=data)
+    agreement = []
+    for image, labels in crops:
+        assert (labels == CAR).any()
+        if (labels == 3).any():
+            car, road = (image[:, labels == label].median(dim=1).values for label in (CAR, 3))
+            channel = (car - road).abs().argmax()
+            looks_like_car = (image[channel] > (car + road)[channel] / 2) == (car > road)[channel]
+            agreement.append((looks_like_car == (labels == CAR)).float().mean().item())
+    # Noise may hide the colour in one crop, but not in most of them.
+    assert np.median(agreement) > 0.9
+
+
+def test_a_held_out_drive_is_neither_trained_on_nor_missing_from_validation(data):
+    sampling = Sampling(hold_out="drive", crop=(64, 64))
+    assert len(StreetCrops(sampling, 1, 0, data).sources["camvid"]) == 2
+    assert len(StreetCrops(Sampling(include_val=True), 1, 0, data).sources["camvid"]) == 8
+
+
+def test_photographs_ignore_what_is_unlabelled_or_contradicted(tmp_path):
+    folder = tmp_path / "LabelMeFacade"
+    labels = np.array([[CAR, CAR, 11, 3, 3]], np.uint8).repeat(8, 0)
+    soft = np.array([[255, 0, 0, 255, 0]], np.uint8).repeat(8, 0)
+    pictures = {"images/a.jpg": np.zeros((8, 5, 3), np.uint8), "annot/a.png": labels, "soft/a.png": soft}
+    for name, picture in pictures.items():
+        (folder / name).parent.mkdir(parents=True)
+        cv2.imwrite(str(folder / name), picture)
+    ((_, read),) = labelmefacade(tmp_path)
+    assert read[0].tolist() == [CAR, IGNORED, IGNORED, IGNORED, 3]
+
+
+def test_missing_data_says_how_to_get_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make train-data"):
+        camvid("train", tmp_path)
+    with pytest.raises(FileNotFoundError, match="make train-data"):
+        labelmefacade(tmp_path)
+
+
+def test_whole_frames_are_padded_by_mirroring():
+    image = np.arange(40 * 50 * 3, dtype=np.uint8).reshape(40, 50, 3)
+    labels = np.zeros((40, 50), np.uint8)
+    labels[1] = CAR
+    padded, car = WholeFrames([(image, labels)])[0]
+    assert padded.shape == (3, 64, 64)
+    top = (64 - 40) // 2
+    assert car[top + 1].all() and car[top - 1].all() and not car[top].any()
+
+
+def test_the_loss_is_low_for_the_truth_and_blind_where_told():
+    labels = torch.full((1, 16, 16), 3)
+    labels[:, 4:8] = CAR
+    labels[:, 8:10], labels[:, 10:12] = 11, IGNORED
+    right = torch.zeros(1, 13, 16, 16)
+    right.scatter_(1, labels.clamp(max=11)[:, None], 20.0)
+    right[:, CAR_OUTPUT] = torch.where(labels == CAR, 20.0, -20.0)
+    loss = StreetLoss()
+    assert loss(right, labels) < 1e-3
+    ignored = right.clone()
+    ignored[:, :, 10:12] = torch.randn(1, 13, 2, 16)
+    assert torch.allclose(loss(ignored, labels), loss(right, labels))
+    unlabelled = right.clone()
+    unlabelled[:, :CAR_OUTPUT, 8:10] = torch.randn(1, 12, 2, 16)
+    assert torch.allclose(loss(unlabelled, labels), loss(right, labels)), "no class is taught where none is labelled"
+    unlabelled[:, CAR_OUTPUT, 8:10] = 20
+    assert loss(unlabelled, labels) > 0.5, "but a car there is a false alarm"
+
+
+def test_frozen_layers_and_batch_statistics_stay(data):
+    network = build_network("fpn", "resnet18")
+    task = SegmentationTask(
+        network, steps=2, encoder_lr=1e-2, lr=1e-2, frozen=("encoder.conv1.",), freeze_batch_norm=True
+    )
+    assert not network.encoder.conv1.weight.requires_grad and network.encoder.layer1[0].conv1.weight.requires_grad
+    network.eval()
+    task.on_train_epoch_start()
+    assert network.decoder.training and not network.encoder.bn1.training
+
+
+def test_a_teacher_that_is_the_network_itself_is_at_no_distance():
+    network = build_network("fpn", "resnet18").eval()
+    task = SegmentationTask(network, steps=2, encoder_lr=1e-3, lr=1e-3, teacher=network)
+    images = torch.randn(1, 3, 64, 64)
+    with record_pyramid(network) as maps:
+        network(images)
+    assert task._distance_to_teacher(images, maps) < 1e-6
+    assert task._distance_to_teacher(images, [torch.zeros_like(m) for m in maps]) == pytest.approx(1.0, abs=1e-3)
+    assert not any(block._forward_pre_hooks for block in network.decoder.seg_blocks)
+    assert not any(name.startswith("_teacher") for name in task.state_dict())
+
+
+@pytest.fixture(scope="module")
+def hed_file(tmp_path_factory) -> Path:
+    """Random weights laid out as in the package: kernels H×W×in×out under Keras' names."""
+    file, rng, channels = tmp_path_factory.mktemp("hed") / "hed.h5", np.random.default_rng(0), 3
+    with h5py.File(file, "w") as weights:
+        for block, indices in from_hed.CONVOLUTIONS.items():
+            width = min(64 * 2 ** (block - 1), 512)
+            for position in range(len(indices)):
+                group = f"block{block}/layers/conv2d{f'_{position}' if position else ''}/vars"
+                kernel = rng.normal(0, np.sqrt(2 / (9 * channels)), (3, 3, channels, width))
+                weights[f"{group}/0"], weights[f"{group}/1"] = kernel.astype(np.float32), np.zeros(width, np.float32)
+                channels = width
+    return file
+
+
+def test_hed_weights_give_on_prepared_rgb_what_they_give_on_bgr(hed_file):
+    encoder = build_network("fpn", "vgg19").encoder
+    encoder.load_state_dict(from_hed.convert(hed_file))
+    rgb = np.random.default_rng(1).uniform(0, 255, (16, 16, 3))
+    with h5py.File(hed_file) as weights:
+        kernel = torch.from_numpy(np.asarray(weights["block1/layers/conv2d/vars/0"])).permute(3, 2, 0, 1).double()
+    bgr = torch.from_numpy(rgb[..., ::-1] - from_hed.CAFFE_MEAN_BGR).permute(2, 0, 1)[None]
+    expected = nn.functional.conv2d(bgr, kernel)
+    prepared = torch.from_numpy((rgb / 255 - from_hed.MEAN) / from_hed.STD).permute(2, 0, 1)[None].float()
+    first = encoder.features[0]
+    got = nn.functional.conv2d(prepared, first.weight, first.bias)
+    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-2)
+
+
+def test_hed_identities_pass_a_relus_output_on(hed_file):
+    state = from_hed.convert(hed_file)
+    assert set(state) == {n for n in build_network("fpn", "vgg19").encoder.state_dict()}
+    for index, channels in from_hed.IDENTITIES.items():
+        x = torch.rand(1, channels, 4, 4)
+        out = nn.functional.conv2d(x, state[f"features.{index}.weight"], state[f"features.{index}.bias"], padding=1)
+        torch.testing.assert_close(out, x)
+
+
+def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path):
+    donor, network = build_network("fpn", "resnet18", outputs=1), build_network("fpn", "resnet18")
+    torch.save(donor.encoder.state_dict(), tmp_path / "encoder.pt")
+    load_start(network, str(tmp_path / "encoder.pt"), "resnet18", tmp_path)
+    assert torch.equal(network.encoder.conv1.weight, donor.encoder.conv1.weight)
+    torch.save(donor.state_dict(), tmp_path / "whole.pt")
+    load_start(network, str(tmp_path / "whole.pt"), "resnet18", tmp_path)
+    assert torch.equal(network.segmentation_head[0].weight[CAR_OUTPUT:], donor.segmentation_head[0].weight)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*imagenet"):
+        load_start(network, str(tmp_path / "nowhere.pt"), "resnet18", tmp_path)
+    with pytest.raises(ValueError, match="another architecture"):
+        load_matching(network, {"encoder.conv1.weight": torch.zeros(1)})
+
+
+def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch):
+    recipe = {"architecture": "pspnet", "encoder": "resnet50"}
+    monkeypatch.setattr(export_module, "read_recipe", lambda _: recipe)
+    torch.manual_seed(0)
+    network = build_network("pspnet", "resnet50")
+    weights = tmp_path / "weights.pt"
+    train_module.save_weights(network, weights, [{"stage": "only", "hours": 1.0}])
+    frames = list(camvid("val", data).values())[:2]
+    target = export_module.export("pspnet_resnet50", weights, frames, tmp_path)
+    shipped = torch.load(target, weights_only=True)
+    assert shipped["segmentation_head.0.weight"].shape[0] == 1
+    assert torch.equal(shipped["segmentation_head.0.weight"][0], network.segmentation_head[0].weight[CAR_OUTPUT].half())
+    assert shipped["encoder.conv1.weight"].dtype == torch.float16
+    assert shipped["encoder.bn1.running_var"].dtype == torch.float32
+    assert not shipped["encoder.layer4.0.conv1.weight"].any() and shipped["encoder.layer2.0.conv1.weight"].any()
+    assert json.loads((tmp_path / "lineage.json").read_text())["pspnet_resnet50"][0]["hours"] == 1.0
+    check = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True)
+    assert check.returncode == 0
+
+
+def test_export_writes_nothing_where_the_score_would_change(tmp_path, data, monkeypatch):
+    recipe = {"architecture": "fpn", "encoder": "resnet18"}
+    monkeypatch.setattr(export_module, "read_recipe", lambda _: recipe)
+    scores = iter([0.9, 0.89])
+    monkeypatch.setattr(export_module, "car_iou", lambda *_: next(scores))
+    train_module.save_weights(build_network("fpn", "resnet18"), tmp_path / "weights.pt", [])
+    with pytest.raises(ValueError, match="not written"):
+        export_module.export("fpn_resnet50", tmp_path / "weights.pt", [], tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]

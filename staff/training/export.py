@@ -1,0 +1,123 @@
+"""Turn a trained stage into a weight file of the course: `python staff/training/export.py MODEL WEIGHTS`.
+
+MODEL is a recipe's name, WEIGHTS a stage's `weights.pt`, a training checkpoint or an earlier course file. Written are
+`models/<name>_best_model_weights.pt` (one output, float16, batch-norm statistics float32, layers that never run as
+zeros), its line in `models/SHA256SUMS` and its history in `models/lineage.json`. Nothing is written if the file would
+not score on val what the network scored before.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+from torchmetrics.classification import BinaryJaccardIndex
+
+from starts import HEAD, read_state
+from street_data import ROOT, VAL_EVERY, Frame, WholeFrames, camvid
+from task import CAR_OUTPUT, build_network
+from train import read_recipe
+
+MODELS = ROOT / "models"
+FILES = {
+    "fpn_vgg19": "vgg19_best_model_weights.pt",
+    "fpn_resnet50": "resnet50_best_model_weights.pt",
+    "pspnet_resnet50": "pspnet_resnet50_best_model_weights.pt",
+}
+TOLERANCE = 0.002
+
+
+def car_only(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Keep the car output of a thirteen-output head; other tensors as they are."""
+    head = (f"{HEAD}.weight", f"{HEAD}.bias")
+    cut = {name: value[CAR_OUTPUT:] for name, value in state.items() if name in head and len(value) > 1}
+    return state | cut
+
+
+def unused_layers(network: nn.Module) -> tuple[str, ...]:
+    """Prefixes of encoder stages that the network never runs: a PSPNet stops after its third."""
+    if isinstance(network, smp.PSPNet):
+        return ("encoder.layer3.", "encoder.layer4.")
+    return ()
+
+
+def compress(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The network's state dict as it is shipped."""
+    unused = unused_layers(network)
+    norms = {name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    shipped = {}
+    for name, value in network.state_dict().items():
+        if name.startswith(unused):
+            value = torch.zeros_like(value)
+        in_norm = name.rpartition(".")[0] in norms
+        shipped[name] = value.clone() if in_norm or not value.is_floating_point() else value.half()
+    return shipped
+
+
+@torch.inference_mode()
+def car_iou(network: nn.Module, frames: list[Frame]) -> float:
+    """Data-set IoU of class car over whole frames, from logits."""
+    metric = BinaryJaccardIndex()
+    network.eval()
+    for image, car in WholeFrames(frames):
+        metric.update(network(image[None])[0, 0] > 0, car)
+    return metric.compute().item()
+
+
+def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS) -> Path:
+    """Write the course's file of ``model``; raises ValueError where scores before and after differ."""
+    recipe = read_recipe(model)
+    network = build_network(recipe["architecture"], recipe["encoder"], outputs=1)
+    network.load_state_dict(car_only(read_state(weights)))
+    before = car_iou(network, frames)
+    shipped = compress(network)
+    network.load_state_dict(shipped)
+    after = car_iou(network, frames)
+    print(f"{model}: IoU on val {before:.4f} before, {after:.4f} as written ({len(frames)} frames)")
+    if abs(before - after) > TOLERANCE:
+        raise ValueError(f"{weights}: half precision moves the score of {model} by more than {TOLERANCE}; not written.")
+    target = models / FILES[model]
+    replace(target, lambda partial: torch.save(shipped, partial))
+    write_sums(models)
+    write_lineage(models, model, weights)
+    return target
+
+
+def replace(target: Path, write) -> None:
+    """Let ``write`` make a file beside ``target``, then put it in its place, so that no half file is ever seen."""
+    partial = target.with_name(target.name + ".part")
+    write(partial)
+    os.replace(partial, target)
+
+
+def write_sums(models: Path) -> None:
+    """SHA256SUMS of the weight files, in the form that `sha256sum --check` reads."""
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(models.glob("*.pt"))]
+    replace(models / "SHA256SUMS", lambda partial: partial.write_text("".join(lines)))
+
+
+def write_lineage(models: Path, model: str, weights: Path) -> None:
+    """Record the stages behind ``weights`` where it knows them (`train.py` writes them beside the tensors)."""
+    stages = torch.load(weights, map_location="cpu", weights_only=True).get("lineage")
+    if stages is None:
+        return
+    file = models / "lineage.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    text = json.dumps(known | {model: stages}, indent=2) + "\n"
+    replace(file, lambda partial: partial.write_text(text))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=FILES)
+    parser.add_argument("weights", type=Path)
+    arguments = parser.parse_args()
+    print(export(arguments.model, arguments.weights, list(camvid("val").values())[::VAL_EVERY]))
+
+
+if __name__ == "__main__":
+    main()
