@@ -1,0 +1,218 @@
+"""The rendered scenes: CamVid's format, the same every time, and masks that end where the colours end."""
+
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import render_street as street
+
+SAMPLE = Path(street.__file__).parent / "sample"
+NAMES = sorted(street.SAMPLE_SEEDS)
+BACKDROP = (255, 0, 254, street.ROAD)  # a colour that nothing in a scene has
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return {name: street.render(seed) for name, seed in street.SAMPLE_SEEDS.items()}
+
+
+def read(folder: str, name: str) -> np.ndarray:
+    return cv2.imdecode(np.fromfile(SAMPLE / folder / f"{name}.png", np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def studio(seed: int = 0) -> street.Painter:
+    """A painter with plain daylight, a level straight road and nothing on the canvas."""
+    light = street.make_light(np.random.default_rng(seed))
+    camera = street.Camera(focal=450.0, height=1.3, horizon=170.0, bend=0.0, hill=0.0)
+    painter = street.Painter(camera, light)
+    painter.canvas[:] = BACKDROP
+    return painter
+
+
+def painted(painter: street.Painter) -> np.ndarray:
+    """Where the canvas got a new colour."""
+    return (painter.canvas[..., :3] != BACKDROP[:3]).any(-1)
+
+
+# The committed sample ------------------------------------------------------------------------------------------------
+
+
+def test_sample_has_three_frames_and_their_labels():
+    assert len(NAMES) == 3
+    for folder in ("test", "testannot"):
+        assert sorted(path.stem for path in (SAMPLE / folder).iterdir()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample_is_what_the_code_renders(name, rendered):
+    image, labels = rendered[name]
+    frame = cv2.cvtColor(read("test", name), cv2.COLOR_BGR2RGB)
+    # Another OpenCV may round a few samples otherwise; a change of the drawing moves far more.
+    assert np.mean(read("testannot", name) != labels) < 1e-3
+    assert np.abs(frame.astype(int) - image).mean() < 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample_has_the_format_of_camvid(name):
+    frame, labels = read("test", name), read("testannot", name)
+    assert frame.shape == (360, 480, 3) and frame.dtype == np.uint8
+    assert labels.shape == (360, 480) and labels.dtype == np.uint8
+    assert labels.max() <= street.UNLABELLED
+    assert 0.03 < np.mean(labels == street.CAR) < 0.5
+
+
+def test_sample_shows_every_class():
+    seen = np.unique(np.stack([read("testannot", name) for name in NAMES]))
+    assert seen.tolist() == list(range(12))
+
+
+def test_sample_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a" / "street.png"
+    street.write_png(path, np.zeros((4, 4), np.uint8))
+    before = path.read_bytes()
+
+    def full_disc(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(street.os, "replace", full_disc)
+    with pytest.raises(OSError, match="no space left"):
+        street.write_png(path, np.ones((4, 4), np.uint8))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_write_sample_writes_the_committed_names(tmp_path, monkeypatch, rendered):
+    by_seed = {seed: rendered[name] for name, seed in street.SAMPLE_SEEDS.items()}
+    monkeypatch.setattr(street, "render", by_seed.__getitem__)
+    street.write_sample(tmp_path)
+    for name in NAMES:
+        image, labels = rendered[name]
+        written = cv2.imread(str(tmp_path / "test" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(written[..., ::-1], image)
+        assert np.array_equal(cv2.imread(str(tmp_path / "testannot" / f"{name}.png"), cv2.IMREAD_UNCHANGED), labels)
+
+
+# render() ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1, 10**12])
+def test_any_seed_gives_a_frame(seed):
+    image, labels = street.render(seed)
+    assert image.shape == (360, 480, 3) and image.dtype == np.uint8
+    assert labels.shape == (360, 480) and labels.dtype == np.uint8
+    assert labels.max() <= street.UNLABELLED
+    assert image.std() > 10
+
+
+def test_same_seed_gives_the_same_scene(rendered):
+    name = NAMES[0]
+    image, labels = street.render(street.SAMPLE_SEEDS[name])
+    assert np.array_equal(image, rendered[name][0])
+    assert np.array_equal(labels, rendered[name][1])
+
+
+def test_other_seeds_give_other_scenes(rendered):
+    images = [image.astype(int) for image, _ in rendered.values()]
+    labels = [label for _, label in rendered.values()]
+    for i in range(3):
+        for j in range(i):
+            assert np.abs(images[i] - images[j]).mean() > 10
+            assert np.mean(labels[i] != labels[j]) > 0.1
+
+
+def test_global_generators_are_left_alone():
+    python, numpy = random.getstate(), np.random.get_state()
+    street.render(3)
+    assert random.getstate() == python
+    after = np.random.get_state()
+    assert after[0] == numpy[0] and np.array_equal(after[1], numpy[1]) and after[2:] == numpy[2:]
+
+
+# Exact masks ---------------------------------------------------------------------------------------------------------
+
+
+def draw_car(painter, rng, body, turn):
+    street.draw_car(painter, rng, body, street.Pose(1.5, 9.0, turn))
+
+
+THINGS = {
+    "pedestrian": (street.PEDESTRIAN, lambda p, rng: street.draw_pedestrian(p, rng, 0.5, 0.12, 7.0)),
+    "cyclist": (street.BICYCLIST, lambda p, rng: street.draw_cyclist(p, rng, 0.5, 7.0, False)),
+    "cyclist across": (street.BICYCLIST, lambda p, rng: street.draw_cyclist(p, rng, 0.5, 7.0, True)),
+    "tree in leaf": (street.TREE, lambda p, rng: street.draw_tree(p, rng, 2.0, 14.0, 8.0, False)),
+    "bare tree": (street.TREE, lambda p, rng: street.draw_tree(p, rng, 2.0, 14.0, 8.0, True)),
+    "hedge": (street.TREE, lambda p, rng: street.draw_hedge(p, rng, -3.0, 5.0, 12.0, 1.5)),
+    "railing": (street.FENCE, lambda p, rng: street.draw_fence(p, rng, -3.0, 5.0, 12.0, True)),
+    "boards": (street.FENCE, lambda p, rng: street.draw_fence(p, rng, -3.0, 5.0, 12.0, False)),
+    "lamp post": (street.POLE, lambda p, rng: street.draw_lamp_post(p, rng, -1, -3.0, 12.0, 6.0)),
+    "house": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, -1, -4.0, 6.0, 14.0, False)),
+    "shop": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, 1, 4.0, 6.0, 14.0, True)),
+}
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_label_covers_exactly_what_was_coloured(name):
+    label, draw = THINGS[name]
+    painter = studio()
+    draw(painter, np.random.default_rng(5))
+    assert painted(painter).sum() > 300
+    assert np.array_equal(painter.canvas[..., 3] == label, painted(painter))
+
+
+@pytest.mark.parametrize("turn", [0.0, np.pi, np.pi / 2, -0.6, 2.4])
+@pytest.mark.parametrize("body", street.BODIES, ids=["hatchback", "saloon", "estate", "suv", "van", "bus"])
+def test_car_mask_is_its_silhouette(body, turn):
+    painter = studio()
+    draw_car(painter, np.random.default_rng(5), body, turn)
+    mask = painter.canvas[..., 3] == street.CAR
+    assert np.array_equal(mask, painted(painter))
+    # No slit between two faces: the outside is one region, but for the road seen under the floor.
+    outside = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)[2][1:, cv2.CC_STAT_AREA]
+    assert np.sum(np.sort(outside)[:-1]) < 0.01 * mask.sum()
+    # As large as the car is: its height, seen from 9 m.
+    rows = np.flatnonzero(mask.any(1))
+    tall = max(y for _, y in body.outline)
+    nearest = 9.0 - body.length / 2 * abs(np.cos(turn)) - body.width / 2 * abs(np.sin(turn))
+    assert 450 * 3 * tall / 9.0 * 0.8 < np.ptp(rows) < 450 * 3 * tall / nearest * 1.1
+
+
+def test_shadow_is_road_and_not_car():
+    painter = studio()
+    street.cast_car_shadow(painter, street.HATCHBACK, street.Pose(1.5, 9.0))
+    assert not painted(painter).any()
+    assert (painter.canvas[..., 3] == street.ROAD).all()
+    assert painter.shade.min() < 128
+    street.draw_car(painter, np.random.default_rng(5), street.HATCHBACK, street.Pose(1.5, 9.0))
+    labels = painter.canvas[1::3, 1::3, 3]
+    assert np.sum((painter.shade < 200) & (labels == street.ROAD)) > 100
+
+
+def test_masks_lie_on_the_edges_of_the_image(rendered):
+    """Across a car's border colours change more than across the same border moved by two pixels."""
+
+    def contrast(grey: np.ndarray, mask: np.ndarray) -> float:
+        across = mask[:, 1:] != mask[:, :-1]
+        down = mask[1:] != mask[:-1]
+        steps = [np.abs(np.diff(grey, axis=1))[across], np.abs(np.diff(grey, axis=0))[down]]
+        return float(np.concatenate(steps).mean())
+
+    for image, labels in rendered.values():
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(float)
+        mask = labels == street.CAR
+        here = contrast(grey, mask)
+        for shift in [(2, 0), (-2, 0), (0, 2), (0, -2)]:
+            assert here > 1.2 * contrast(grey, np.roll(mask, shift, (0, 1)))
+
+
+def test_nearer_things_hide_farther_ones():
+    painter = studio()
+    scene = street.Scene(painter, np.random.default_rng(0), street.make_street(np.random.default_rng(0)))
+    scene.add(5.0, painter.box, (-0.5, 0, 5), (0.5, 2, 6), (200, 0, 0), street.POLE)
+    scene.add(20.0, painter.box, (-9, 0, 20), (9, 3, 21), (0, 200, 0), street.BUILDING)
+    scene.paint()
+    labels = painter.canvas[..., 3]
+    assert labels[170 * 3, 240 * 3] == street.POLE
+    assert labels[170 * 3, 300 * 3] == street.BUILDING
