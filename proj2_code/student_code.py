@@ -1,0 +1,344 @@
+"""The project's functions, in the order of the notebook: TO-DO 1 to 6 and the extra credit.
+
+From a number per pixel to a probability (`sigmoid`, `softmax`), from a mask to a picture (`apply_mask_to_image`), the
+three networks with their trained weights, and how good their masks are (`IoU`, `applyIoU`, `compare_psp_fpn`). What is
+given lies in `utils.py`; how the weights were trained is no part of this file.
+"""
+
+import sys
+from pathlib import Path
+
+# The utils.py that belongs to this file lies beside it. Python may know others by that name, so this folder goes first.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+import torchinfo
+from tqdm import tqdm
+
+import utils
+
+if not hasattr(utils, "get_preprocessing_fn"):
+    raise ImportError(
+        "student_code needs the utils.py that lies beside it, but another utils was imported before: "
+        f"{utils.__file__}. Restart Python and import student_code first."
+    )
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_vis_dataset():
+    """Return the test frames as they are, with the masks of class car: what Part 1 looks at.
+
+    CamVid's frames if they have been fetched, otherwise the rendered sample (and a line that says so).
+    """
+    return utils.Dataset(*utils.get_test_dirs(), classes=["car"])
+
+
+def create_test_dataset(encoder_name="resnet50"):
+    """Return the test frames as a network with this encoder takes them: 3×384×480 and 1×384×480, class car."""
+    return utils.Dataset(
+        *utils.get_test_dirs(),
+        classes=["car"],
+        augmentation=utils.get_validation_augmentation(),
+        preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn(encoder_name)),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Part 1: image segmentation
+
+
+def sigmoid(x):
+    """Map each number to a probability: sigmoid(x) = 1 / (1 + e^-x) = e^x / (1 + e^x).
+
+    Write it from the formula, without `torch.sigmoid` and its kin.
+
+    Args:
+        x: tensor of any shape.
+
+    Returns:
+        tensor of the same shape, device and floating dtype (of torch's default dtype for integers and bools), each
+        value in 0..1. Value and gradient are right, and never NaN, for every x from -inf to inf: e^1000 is inf in
+        floating point, so mind which of the two forms is safe for which x. The gradient at 0 is 1/4.
+    """
+    # TO-DO 1: sigmoid
+    ### BEGIN SOLUTION
+    x = _as_floating(x)
+    # e^-x overflows for very negative x, e^x for very positive x, and inf / inf is NaN. So each sign gets the form
+    # whose exponent is not positive: 1 / (1 + e^-x) from 0 upwards, e^x / (1 + e^x) below. Then e^-|x| is in 0..1.
+    positive = x >= 0
+    # The exponent is chosen before exp is taken: choosing between two finished results would be right in value, but
+    # autograd multiplies the gradient of the discarded one, inf, by 0, which is NaN. And x.abs() has gradient 0 at 0,
+    # which would lose the slope of 1/4 there.
+    e = torch.exp(torch.where(positive, -x, x))
+    return torch.where(positive, 1, e) / (1 + e)
+    ### END SOLUTION
+
+
+def softmax(x, dim=0):
+    """Map C numbers to C probabilities: softmax(x)_i = e^(x_i) / (e^(x_1) + ... + e^(x_C)).
+
+    Write it from the formula, without `torch.softmax` and its kin.
+
+    Args:
+        x: tensor of any shape.
+        dim: the axis along which the C classes lie.
+
+    Returns:
+        tensor of the same shape, device and floating dtype (of torch's default dtype for integers and bools), each
+        value in 0..1 and their sum 1 along `dim`. Large numbers (1e4) do no harm: adding a constant to all x_i leaves
+        the probabilities as they are. A class of -inf gets probability 0 and gradient 0. Where all classes are -inf,
+        or one is +inf or NaN, there is no such distribution, and the result along `dim` is NaN.
+    """
+    # TO-DO 2: softmax
+    ### BEGIN SOLUTION
+    x = _as_floating(x)
+    # e^(x_i - m) / sum_j e^(x_j - m) = softmax(x)_i for every m, since e^-m cancels. With m the largest x_j, every
+    # exponent is at most 0, so nothing overflows, and one of them is 0, so the sum is at least 1.
+    largest = x.amax(dim, keepdim=True).detach()  # constant: the result, and so its gradient, does not depend on m
+    e = torch.exp(x - largest)
+    return e / e.sum(dim, keepdim=True)
+    ### END SOLUTION
+
+
+def apply_mask_to_image(image, mask):
+    """Colour the masked pixels of an image red: add 255 to their red channel, and clip to 0..255.
+
+    Args:
+        image: H×W×3 array or tensor, RGB, uint8 or any other real dtype with values in 0..255 (fractions are dropped).
+        mask: H×W×1 or H×W array or tensor, 1 where the object is and 0 elsewhere.
+
+    Returns:
+        H×W×3 `torch.int64` tensor in 0..255. The arguments are not modified.
+
+    Raises:
+        ValueError: the shapes do not fit together, or the mask holds other values than 0 and 1.
+    """
+    # TO-DO 3: apply_mask_to_image
+    ### BEGIN SOLUTION
+    image, mask = _as_tensor(image), _as_tensor(mask)
+    if mask.ndim == 2:
+        mask = mask.unsqueeze(-1)  # H×W×1
+    if image.ndim != 3 or image.shape[2] != 3 or mask.shape != (*image.shape[:2], 1):
+        raise ValueError(
+            f"An H×W×3 image needs an H×W×1 or H×W mask, not {tuple(image.shape)} and {tuple(mask.shape)}."
+        )
+    if ((mask != 0) & (mask != 1)).any():
+        raise ValueError("The mask holds other values than 0 and 1: round a predicted mask first.")
+    # uint8 counts modulo 256, where 200 + 255 is 199: int64 holds the sum until it is clipped.
+    red = torch.tensor([255, 0, 0], device=image.device)  # 3
+    tint = mask.to(image.device, torch.int64) * red  # H×W×1 times 3 is H×W×3
+    return (image.to(torch.int64) + tint).clamp(0, 255)
+    ### END SOLUTION
+
+
+def _as_tensor(values):
+    """Given: a tensor as it is, an array (read-only or flipped ones too) or a list as a new one."""
+    return torch.as_tensor(values.copy() if isinstance(values, np.ndarray) else values)
+
+
+def _as_floating(values):
+    """Given: a tensor whose floating dtype is kept; integers and bools become torch's default float."""
+    x = _as_tensor(values)
+    if x.is_complex():
+        raise TypeError(f"Real numbers are needed, not {x.dtype}.")
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Part 2: the networks
+
+
+def load_FPN_vgg19():
+    """Given: return the Feature Pyramid Network with a VGG-19 encoder, trained and in evaluation mode.
+
+    One class, sigmoid output; weights from `models/vgg19_best_model_weights.pt`. `encoder_weights=None`, or smp would
+    download the ImageNet weights only for ours to overwrite them. Errors are those of `_load_weights`.
+    """
+    model = smp.FPN(encoder_name="vgg19", encoder_weights=None, classes=1, activation="sigmoid")
+    return _load_weights(model, "vgg19_best_model_weights.pt")
+
+
+def load_FPN_resnet50():
+    """Return the Feature Pyramid Network with a ResNet-50 encoder, trained and in evaluation mode.
+
+    smp's encoder name is `resnet50`; one class, sigmoid output; weights from `models/resnet50_best_model_weights.pt`.
+    No network access. Errors are those of `_load_weights`.
+    """
+    # TO-DO 4: load_FPN_resnet50
+    ### BEGIN SOLUTION
+    model = smp.FPN(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
+    return _load_weights(model, "resnet50_best_model_weights.pt")
+    ### END SOLUTION
+
+
+def load_PSP_resnet50():
+    """Return the Pyramid Scene Parsing Network with a ResNet-50 encoder, trained and in evaluation mode.
+
+    `smp.PSPNet`; smp's encoder name is `resnet50`; one class, sigmoid output; weights from
+    `models/pspnet_resnet50_best_model_weights.pt`. No network access. Errors are those of `_load_weights`.
+    """
+    # TO-DO EC: compare_psp_fpn
+    ### BEGIN SOLUTION
+    model = smp.PSPNet(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
+    return _load_weights(model, "pspnet_resnet50_best_model_weights.pt")
+    ### END SOLUTION
+
+
+def _load_weights(model, file_name):
+    """Given: load `models/<file_name>` into the model and return it in evaluation mode, on the CPU.
+
+    The file holds a `state_dict`: by itself or nested under "state_dict", with or without the `module.` or `model.`
+    that trainers put before each name, of any floating dtype.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no PyTorch file, or its tensors are not those of this network.
+    """
+    path = ROOT / "models" / file_name
+    restore = f"Restore it with `git checkout -- models/{file_name}`, or from the project's zip."
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}, the weights of {_describe(model)}, is missing. {restore}")
+    try:
+        # weights_only: a pickle may run code when it is read; this accepts tensors and plain containers, nothing else.
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen types, depending on where the bytes go wrong
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{path} cannot be read; expected was a state_dict of {_describe(model)}, saved by torch.save "
+            f"({reason}). {restore}"
+        ) from None
+    while isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = weights["state_dict"]
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError(f"{path} holds no state_dict; expected was that of {_describe(model)}. {restore}")
+    weights = {_bare_name(name): value for name, value in weights.items()}
+    difference = _difference(model.state_dict(), weights)
+    if difference:
+        raise ValueError(
+            f"{path} does not fit {_describe(model)}: {difference}. Build the network as the docstring says; if it is, "
+            f"the file is another network's. {restore}"
+        )
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _describe(model):
+    encoder = type(model.encoder).__name__.removesuffix("Encoder")
+    return f"{type(model).__name__} with a {encoder} encoder"
+
+
+def _bare_name(name):
+    for prefix in ("module.", "model.", "_orig_mod."):
+        if name.startswith(prefix):
+            return _bare_name(name.removeprefix(prefix))
+    return name
+
+
+def _difference(expected, found):
+    """Say in a few words what keeps the tensors found from being those expected; empty if nothing does."""
+    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
+    shapes = {name: (tuple(found[name].shape), tuple(expected[name].shape)) for name in expected.keys() & found.keys()}
+    unequal = sorted(name for name, (has, needs) in shapes.items() if has != needs)
+    parts = []
+    if missing:
+        parts.append(f"{len(missing)} of {len(expected)} tensors are missing, such as {min(missing)}")
+    if surplus:
+        parts.append(f"{len(surplus)} tensors belong to another network, such as {min(surplus)}")
+    if unequal:
+        has, needs = shapes[unequal[0]]
+        parts.append(f"{unequal[0]} has shape {has} where {needs} is needed")
+    return "; ".join(parts)
+
+
+def print_model_summary(model, channels=3, H=384, W=480):
+    """Print torchinfo's table for one input of channels×H×W: output shape and parameters of every layer. Returns None.
+
+    Runs on the model's device and leaves its training flags as they were. Raises `ValueError` if the model does not
+    take such an input (height and width must be multiples of 32).
+    """
+    device = next(model.parameters()).device
+    try:
+        with utils.evaluation_mode(model):
+            summary = torchinfo.summary(model, (1, channels, H, W), device=device, verbose=0)
+    except RuntimeError as error:
+        raise ValueError(f"The model takes no input of {channels}×{H}×{W}: {error.__cause__ or error}") from None
+    table = str(summary)
+    for unit in torchinfo.enums.Units:
+        table = table.replace(str(unit), unit.value)  # Python 3.11 and later would print "Units.GIGABYTES" for "G"
+    print(utils.printable(table))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Part 3: how good the masks are
+
+
+def IoU(predict, target):
+    """Intersection over union of two masks: |A ∩ B| / |A ∪ B|, A and B being the pixels of the object in each.
+
+    Args:
+        predict, target: M×N tensors of any real dtype, probabilities or masks in 0..1. A pixel belongs to the object
+            if its value is above 0.5; exactly 0.5 does not, as `round()` has it.
+
+    Returns:
+        0-d float tensor in 0..1, and 1 if neither mask holds an object (they agree). Exact for any number of pixels.
+
+    Raises:
+        ValueError: the shapes differ, or a value is NaN or outside 0..1.
+    """
+    # TO-DO 5: IoU
+    ### BEGIN SOLUTION
+    predict, target = _as_tensor(predict), _as_tensor(target)
+    if predict.shape != target.shape:
+        raise ValueError(f"Masks of one shape are needed, not {tuple(predict.shape)} and {tuple(target.shape)}.")
+    for name, mask in (("predict", predict), ("target", target)):
+        if not ((mask >= 0) & (mask <= 1)).all():  # false for NaN too
+            raise ValueError(f"The values of {name} must lie in 0..1: apply sigmoid to the output of a network first.")
+    a, b = predict > 0.5, target.to(predict.device) > 0.5  # M×N bool
+    # Counted in integers and divided in Python: a float16 sum stops at 65504 and float32 miscounts above 2^24.
+    intersection, union = (a & b).sum().item(), (a | b).sum().item()
+    return torch.tensor(intersection / union if union else 1.0, device=predict.device)
+    ### END SOLUTION
+
+
+def applyIoU(model, dataset):
+    """Return the IoU of the model's prediction for each pair of the data set, in its order.
+
+    Args:
+        model: network from 1×3×H×W to probabilities 1×1×H×W; it may be on any device.
+        dataset: N pairs of image 3×H×W and mask 1×H×W, float32, such as `create_test_dataset()`.
+
+    Returns:
+        list of N 0-d float tensors.
+
+    The model runs in evaluation mode without gradients, and its training flags are afterwards as they were, also when
+    the data set raises. A progress bar appears if it takes more than five seconds.
+    """
+    # TO-DO 6: applyIoU
+    ### BEGIN SOLUTION
+    like = next(model.parameters(), torch.empty(0))  # the device and dtype the model computes on
+    scores = []
+    with utils.evaluation_mode(model):
+        for i in tqdm(range(len(dataset)), desc="IoU", delay=5, leave=False):
+            image, target = dataset[i]  # 3×H×W, 1×H×W
+            x = _as_tensor(image).unsqueeze(0).to(like)  # 1×3×H×W
+            with torch.inference_mode():
+                # Channels-last keeps the channels of a pixel together in memory: the same sums, sooner.
+                prediction = model(x.contiguous(memory_format=torch.channels_last))  # 1×1×H×W
+            scores.append(IoU(prediction[0].cpu(), target))
+    return scores
+    ### END SOLUTION
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Extra credit: the Pyramid Scene Parsing Network
+
+
+def compare_psp_fpn(test_dataset):
+    """Return `(psp_iou, fpn_iou)`: the scores of `applyIoU` for PSPNet and for FPN, both with a ResNet-50 encoder."""
+    # TO-DO EC: compare_psp_fpn
+    ### BEGIN SOLUTION
+    return applyIoU(load_PSP_resnet50(), test_dataset), applyIoU(load_FPN_resnet50(), test_dataset)
+    ### END SOLUTION

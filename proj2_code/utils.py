@@ -1,0 +1,531 @@
+"""What is given: CamVid frames and their masks, their way into a network, pictures, and the check of a solution.
+
+`student_code.py` builds on this file and nothing here needs `student_code.py`. In this order: where the test frames
+are, `Dataset`, augmentation and preprocessing, prediction for a picture of any size, the pictures, `verify`.
+Arrays are laid out H×W×C, as OpenCV and matplotlib have them, until `get_preprocessing` turns them to C×H×W for torch.
+"""
+
+import contextlib
+import functools
+import inspect
+import math
+import os
+import sys
+import textwrap
+import traceback
+import unicodedata
+from pathlib import Path
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # albumentations would ask the network for a newer version of itself
+
+import albumentations as A
+import cv2
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from PIL import Image
+
+# matplotlib is imported by the functions that draw: it takes longer to load than all the rest of this file.
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CLASSES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "signsymbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+    "unlabelled",
+)
+"""CamVid's twelve class names; the position of a name is its id in the masks."""
+
+ERROR_COLOURS = {"hit": (0, 158, 115), "missed": (230, 159, 0), "false alarm": (204, 60, 160)}
+"""RGB colours of `error_map`, told apart by colour-blind eyes too (after Okabe and Ito, 2008)."""
+
+MAX_FEATURE_MAPS = 64
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Frames and masks
+
+
+def get_test_dirs():
+    """Return the folders (frames, masks) of the test set: CamVid if it has been fetched, otherwise the sample.
+
+    The sample (three rendered street scenes in CamVid's format) never stands in silently: one line says so.
+    """
+    camvid, sample = ROOT / "data" / "CamVid", ROOT / "data" / "sample"
+    if _visible_files(camvid / "test"):
+        return camvid / "test", camvid / "testannot"
+    print(
+        "CamVid is not in data/CamVid: using the rendered scenes of data/sample (python data/get_camvid.py gets CamVid)"
+    )
+    return sample / "test", sample / "testannot"
+
+
+class Dataset(torch.utils.data.Dataset):
+    """Frames and masks in CamVid's format, read from disk one at a time, in the order of their names.
+
+    Args:
+        images_dir: folder of the frames; any picture OpenCV can read.
+        masks_dir: folder of the masks: one integer channel of 8 or 16 bits, each pixel the id of its class (its
+            position in `CLASSES`). The mask of `street.jpg` is the file with the same stem, such as `street.png`.
+        classes: names from `CLASSES` to make masks for, in this order; `None` means all twelve.
+        augmentation: such as `get_validation_augmentation()`; called with `image=` and `mask=`, returns a dict.
+        preprocessing: such as `get_preprocessing(fn)`; called likewise, after the augmentation.
+
+    `dataset[i]` is a pair `(image, mask)`:
+        without preprocessing, image H×W×3 uint8 in RGB and mask H×W×C float32 of 0 and 1, one channel a class;
+        with `get_preprocessing(fn)`, image 3×H×W float32 and mask C×H×W float32.
+
+    Hidden files and folders are passed over. Pixels are taken as they lie in the file: orientation tags are not obeyed,
+    since masks carry none.
+
+    Raises:
+        FileNotFoundError: a folder is missing or empty, or a frame has no mask.
+        ValueError: an unknown class; two files of one stem; a file that OpenCV cannot read; a mask that is not of the
+            frame's size, or whose pixels are not certain to be class ids (colour, palette, JPEG, an id past the table).
+    """
+
+    CLASSES = CLASSES
+
+    def __init__(self, images_dir, masks_dir, classes=None, augmentation=None, preprocessing=None):
+        self.classes = [classes] if isinstance(classes, str) else list(CLASSES if classes is None else classes)
+        self.class_values = [_class_id(name) for name in self.classes]
+        frames, masks = _files_by_stem(images_dir), _files_by_stem(masks_dir)
+        for stem, frame in frames.items():
+            if stem not in masks:
+                raise FileNotFoundError(
+                    f"{frame} has no mask: put {stem}.png into {masks_dir}, or take the frame away."
+                )
+        self.names = list(frames)
+        self.images_fps = list(frames.values())
+        self.masks_fps = [masks[stem] for stem in frames]
+        self.augmentation = augmentation
+        self.preprocessing = preprocessing
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, i):
+        image, mask = self._augmented(i)
+        if self.preprocessing:
+            prepared = self.preprocessing(image=image, mask=mask)
+            image, mask = prepared["image"], prepared["mask"]
+        return image, mask
+
+    def display(self, i=None):
+        """Show pair `i`, or every pair one below the other: frame and mask, augmented but not preprocessed."""
+        for k in range(len(self)) if i is None else [i]:
+            image, mask = self._augmented(k)
+            if len(self.classes) == 1:
+                visualize(**{"image": image, f"{self.classes[0]}_mask": mask})
+            else:
+                # One picture for all classes: 0 where no class is, 1 for the first one, 2 for the second, and so on.
+                visualize(image=image, classes=mask @ np.arange(1, len(self.classes) + 1))
+
+    def _augmented(self, i):
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"There is no frame {i}: the data set holds {len(self)}.")
+        image = _decode(self.images_fps[i], cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        ids = _read_ids(self.masks_fps[i])
+        if ids.shape != image.shape[:2]:
+            raise ValueError(
+                f"{self.masks_fps[i]} is {_size(ids)} and its frame {self.images_fps[i]} is {_size(image)}: "
+                "a mask needs the size of its frame."
+            )
+        mask = np.stack([ids == value for value in self.class_values], axis=-1).astype(np.float32)  # H×W×C
+        if self.augmentation:
+            augmented = self.augmentation(image=image, mask=mask)
+            image, mask = augmented["image"], augmented["mask"]
+        return image, mask
+
+
+def read_picture(path):
+    """Read any picture as H×W×3 uint8 in RGB, turned upright if its orientation tag says so.
+
+    Raises `FileNotFoundError` or `ValueError`, naming the file.
+    """
+    return _decode(Path(path), cv2.IMREAD_COLOR_RGB)
+
+
+def _class_id(name):
+    if str(name).lower() not in CLASSES:
+        raise ValueError(f"There is no class {name!r}: choose from {', '.join(CLASSES)}.")
+    return CLASSES.index(name.lower())
+
+
+def _visible_files(folder):
+    """The files of a folder sorted by name, without those that file managers leave behind (`._a.png`, `Thumbs.db`)."""
+    if not folder.is_dir():
+        return []
+    left_behind = {"thumbs.db", "desktop.ini"}
+    visible = [f for f in folder.iterdir() if not f.name.startswith(".") and f.name.lower() not in left_behind]
+    # By the name as a string: paths sort without regard to case on Windows, and the order should not depend on that.
+    return sorted((f for f in visible if f.is_file()), key=lambda f: f.name)
+
+
+def _files_by_stem(folder):
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder. For CamVid's test frames, run: python data/get_camvid.py")
+    files = {}
+    for file in _visible_files(folder):
+        stem = unicodedata.normalize("NFC", file.stem)  # macOS may write é as e and an accent
+        if stem in files:
+            raise ValueError(f"{files[stem]} and {file.name} have the same stem: keep one of them.")
+        files[stem] = file
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no files. For CamVid's test frames, run: python data/get_camvid.py")
+    return files
+
+
+def _decode(path, flags):
+    # cv2.imread cannot open every path on Windows (accents), and says nothing when a file is missing.
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise ValueError(
+            f"{path} cannot be read as a picture: it is empty, cut short or of another kind. Fetch it again."
+        )
+    return image
+
+
+def _read_ids(path):
+    """Read a mask as H×W class ids, refusing whatever could turn them into other ids without a word."""
+    ids = _decode(path, cv2.IMREAD_UNCHANGED)
+    with Image.open(path) as header:
+        kind = f"{header.format} in mode {header.mode}"
+        exact = header.format in ("PNG", "TIFF", "BMP", "PPM") and header.mode in ("L", "I;16", "I;16B")
+    if not exact or ids.ndim != 2:
+        raise ValueError(
+            f"{path} does not hold plain class ids ({kind}): save masks as PNG with one grey channel of 8 or 16 bits, "
+            "each pixel the id of its class, without a palette."
+        )
+    if ids.max() >= len(CLASSES):
+        raise ValueError(
+            f"{path} holds the id {ids.max()}, but the ids of CamVid's classes are 0 to {len(CLASSES) - 1}."
+        )
+    return ids
+
+
+def _size(array):
+    return f"{array.shape[0]}×{array.shape[1]}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On the way into the network
+
+
+def get_training_augmentation():
+    """Return the random changes for training: H×W frames and masks of any size to 320×320, mask alike.
+
+    Light changes the image only; every change of geometry is made to the mask as well, which keeps its 0 and 1.
+    """
+    mirror = {"border_mode": cv2.BORDER_REFLECT_101}
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.Affine(scale=(0.5, 1.5), rotate=(-5, 5), translate_percent=(-0.1, 0.1), p=1, **mirror),
+            A.Perspective(scale=(0.02, 0.06), p=0.3, **mirror),
+            A.PadIfNeeded(min_height=320, min_width=320, **mirror),
+            A.RandomCrop(height=320, width=320),
+            A.OneOf([A.CLAHE(), A.RandomBrightnessContrast(), A.RandomGamma(), A.HueSaturationValue()], p=0.9),
+            A.OneOf([A.Sharpen(), A.Blur(blur_limit=3), A.MotionBlur(blur_limit=3)], p=0.5),
+            A.GaussNoise(std_range=(0.01, 0.05), p=0.2),
+        ]
+    )
+
+
+def get_validation_augmentation():
+    """Return the padding for evaluation: a CamVid frame of 360×480 becomes 384×480, mask alike.
+
+    The networks halve their input five times, so height and width must be multiples of 32. Smaller frames are padded to
+    384×480, larger ones to the next multiples. The border mirrors the frame, which looks more like a street than black
+    bars do; IoU is taken over the padded frame.
+    """
+    mirror = {"border_mode": cv2.BORDER_REFLECT_101}
+    multiples = {"min_height": None, "min_width": None, "pad_height_divisor": 32, "pad_width_divisor": 32}
+    return A.Compose([A.PadIfNeeded(min_height=384, min_width=480, **mirror), A.PadIfNeeded(**multiples, **mirror)])
+
+
+def get_preprocessing(preprocessing_fn):
+    """Return what turns `image` H×W×3 and `mask` H×W×C into the float32 arrays 3×H×W and C×H×W a network takes.
+
+    `preprocessing_fn` normalises the image first: `get_preprocessing_fn(...)` or smp's own. The result is called with
+    `image=` and `mask=` and returns a dict of both, as albumentations' transforms do.
+    """
+    # A partial of a named function, since DataLoader workers started by spawn must be able to pickle it.
+    return functools.partial(_preprocess, preprocessing_fn)
+
+
+def _preprocess(preprocessing_fn, image, mask):
+    return {"image": _channels_first(preprocessing_fn(image)), "mask": _channels_first(mask)}
+
+
+def _channels_first(array):
+    return np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
+
+
+def get_preprocessing_fn(encoder_name):
+    """Return the function that normalises an H×W×3 image for an encoder trained on ImageNet.
+
+    image ↦ (image / 255 - mean) / std, channel by channel, as float32; mean and std are those of the encoder's
+    ImageNet weights. `smp.encoders.get_preprocessing_fn` does the same but asks a server for the two triples.
+
+    Raises `ValueError` for an encoder whose values are not known without the network.
+    """
+    try:
+        # The prefix makes smp read timm's tables, which are installed, instead of a file on a server.
+        params = smp.encoders.get_preprocessing_params(f"tu-{encoder_name.removeprefix('tu-')}")
+    except (ValueError, RuntimeError):
+        raise ValueError(
+            f"The mean and std of {encoder_name!r} are not known offline: this project uses 'vgg19' and 'resnet50'."
+        ) from None
+    mean, std = (np.asarray(params[name], np.float32) for name in ("mean", "std"))
+    return functools.partial(_normalise, mean=mean, std=std)
+
+
+def _normalise(image, mean, std):
+    image = np.asarray(image)
+    if np.issubdtype(image.dtype, np.integer) or image.max() > 1:
+        mean, std = mean * 255, std * 255  # the same as dividing the image by 255, at six numbers instead of all
+    return (image.astype(np.float32) - mean) / std
+
+
+@contextlib.contextmanager
+def evaluation_mode(model):
+    """Within `with evaluation_mode(model):` every module is in evaluation mode; afterwards each is as it was."""
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in flags:
+            module.training = False
+        yield model
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+def predict_mask(model, image, preprocessing_fn, max_side=960):
+    """Segment one picture of any size.
+
+    Args:
+        model: a network with one class and sigmoid output, such as `student_code.load_FPN_resnet50()`.
+        image: H×W×3 uint8 in RGB, such as from `read_picture`.
+        preprocessing_fn: such as `get_preprocessing_fn("resnet50")`.
+        max_side: a larger picture is shrunk to this height or width for the network, which costs memory by the pixel
+            and knows cars of the sizes they have in frames of 360×480.
+
+    Returns H×W uint8: 1 where the network is more than half certain of a car.
+    """
+    height, width = image.shape[:2]
+    scale = min(1, max_side / max(height, width))
+    h, w = max(1, round(height * scale)), max(1, round(width * scale))
+    small = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    padded = cv2.copyMakeBorder(small, 0, -h % 32, 0, -w % 32, cv2.BORDER_REFLECT_101)
+    x = torch.from_numpy(_channels_first(preprocessing_fn(padded))).unsqueeze(0)  # 1×3×H'×W'
+    with evaluation_mode(model), torch.inference_mode():
+        prediction = model(x.to(next(model.parameters())))[0, 0]
+    mask = (prediction > 0.5).to(torch.uint8).cpu().numpy()[:h, :w]
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def visualize(**images):
+    """Show pictures in one row, each under its name: `visualize(image=frame, cars_mask=mask)`.
+
+    Arrays or tensors (any device): H×W×3 pictures in 0..255 or 0..1, or masks H×W, H×W×1 or 1×H×W. A picture that is
+    3×H×W is turned round. Integer values past 0..255 are clipped.
+    """
+    import matplotlib.pyplot as plt
+
+    if not images:
+        raise ValueError("Nothing to show: name the pictures, as in visualize(image=frame, cars_mask=mask).")
+    _, axes = plt.subplots(1, len(images), figsize=(16, 5), squeeze=False, layout="constrained")
+    for ax, (name, image) in zip(axes[0], images.items(), strict=True):
+        _show(ax, image, " ".join(name.split("_")).title())
+    plt.show()
+
+
+def error_map(predicted, true, image=None):
+    """Draw where a predicted mask is right and wrong, as H×W×3 uint8 in the colours of `ERROR_COLOURS`.
+
+    Args:
+        predicted, true: masks H×W (or with one channel more, of size 1); above 0.5 is object.
+        image: H×W×3 picture to lay the colours over, in grey and darkened; without it the rest is black.
+
+    A hit is object in both, missed is object in `true` only, a false alarm is object in `predicted` only.
+    Raises `ValueError` if the sizes differ.
+    """
+    predicted, true = _as_mask(predicted) > 0.5, _as_mask(true) > 0.5
+    background = np.zeros((*true.shape, 3), np.uint8) if image is None else _as_picture(image)
+    if predicted.shape != true.shape or background.shape[:2] != true.shape:
+        raise ValueError(
+            f"The predicted mask is {_size(predicted)}, the true mask {_size(true)}, the picture {_size(background)}: "
+            "they need one size."
+        )
+    grey = background.mean(axis=2, keepdims=True) * 0.6
+    picture = np.repeat(grey.astype(np.uint8), 3, axis=2)
+    kinds = {"hit": predicted & true, "missed": true & ~predicted, "false alarm": predicted & ~true}
+    for kind, pixels in kinds.items():
+        picture[pixels] = ERROR_COLOURS[kind]
+    return picture
+
+
+def show_prediction(image, true_mask, pred_mask):
+    """Show a frame, its true mask, the predicted mask and their `error_map` with a legend, in one row.
+
+    The frame, H×W×3 in 0..255, needs the size of the masks (pad it by `get_validation_augmentation()` as they are).
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+
+    errors = error_map(pred_mask, true_mask, image)
+    _, axes = plt.subplots(1, 4, figsize=(16, 3.6), layout="constrained")
+    _show(axes[0], image, "Image")
+    _show(axes[1], true_mask, "True Mask")
+    _show(axes[2], pred_mask, "Pred Mask")
+    _show(axes[3], errors, "Errors")
+    legend = [Patch(color=np.divide(colour, 255), label=kind) for kind, colour in ERROR_COLOURS.items()]
+    axes[3].legend(handles=legend, loc="upper right", fontsize="small")
+    plt.show()
+
+
+def show_feature_maps(tensor, title):
+    """Show the first 64 feature maps of a layer as one tiled picture, each map scaled to its own range.
+
+    `tensor` is 1×C×H×W or C×H×W, on any device. The ticks number the maps: the map's number is the sum of both.
+    """
+    import matplotlib.pyplot as plt
+
+    maps = _as_array(tensor)
+    if maps.ndim == 4 and len(maps) == 1:
+        maps = maps[0]
+    if maps.ndim != 3:
+        raise ValueError(f"Feature maps are 1×C×H×W or C×H×W, not {'×'.join(map(str, maps.shape))}.")
+    shown, (h, w) = min(len(maps), MAX_FEATURE_MAPS), maps.shape[1:]
+    columns = math.ceil(math.sqrt(shown))
+    rows = math.ceil(shown / columns)
+    gap = max(1, w // 24)
+    canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap), np.nan, np.float32)
+    for k, one in enumerate(maps[:shown].astype(np.float32)):
+        top, left = k // columns * (h + gap), k % columns * (w + gap)
+        spread = one.max() - one.min()
+        canvas[top : top + h, left : left + w] = (one - one.min()) / (spread or 1)
+    _, ax = plt.subplots(figsize=(12, 12 * canvas.shape[0] / canvas.shape[1] + 0.5), layout="constrained")
+    ax.imshow(canvas, vmin=0, vmax=1)
+    ax.set_xticks([k * (w + gap) + w / 2 for k in range(columns)], [f"{k}" for k in range(columns)])
+    ax.set_yticks([k * (h + gap) + h / 2 for k in range(rows)], [f"{k * columns}" for k in range(rows)])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_title(title if shown == len(maps) else f"{title} (the first {shown} of {len(maps)})")
+    plt.show()
+
+
+def _show(ax, image, title):
+    image = _as_picture(image)
+    # Masks keep one scale, so that an empty one does not look like a full one; label maps spread over theirs.
+    scale = {} if image.ndim == 3 else {"vmin": 0, "vmax": max(1, image.max(initial=0)), "interpolation": "nearest"}
+    ax.imshow(image, **scale)
+    ax.set(title=title, xticks=[], yticks=[])
+
+
+def _as_array(values):
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+
+
+def _as_mask(values):
+    """Drop the axis of size 1 that masks have before or after height and width."""
+    mask = _as_array(values)
+    if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[2]):
+        mask = mask[..., 0] if mask.shape[2] == 1 else mask[0]
+    if mask.ndim != 2:
+        raise ValueError(f"A mask is H×W, H×W×1 or 1×H×W, not {'×'.join(map(str, mask.shape))}.")
+    return mask
+
+
+def _as_picture(values):
+    """Return H×W×3 uint8 for a colour picture in any of the forms of `visualize`, an H×W array for a mask."""
+    picture = _as_array(values)
+    if picture.ndim == 3 and picture.shape[0] == 3 and picture.shape[2] not in (1, 3, 4):
+        picture = picture.transpose(1, 2, 0)
+    if picture.ndim != 3 or picture.shape[2] not in (3, 4):
+        return _as_mask(picture)
+    if np.issubdtype(picture.dtype, np.floating) and picture.max(initial=0) <= 1:
+        picture = picture * 255
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checking a solution
+
+
+def verify(function):
+    """Run a unit test and return a green `"Correct"`, or a red `"Wrong"` and in one sentence what was wrong.
+
+    `print("test_sigmoid: ", utils.verify(test_sigmoid))`, where the test is a function without arguments that raises
+    when it fails. Code that differs from its saved file, as it stays in memory when a file with a syntax error cannot
+    be imported again, is `"Wrong"` whatever it would return.
+    """
+    if not callable(function):
+        raise TypeError(
+            "Give verify the test itself, without brackets: verify(test_sigmoid), not verify(test_sigmoid())."
+        )
+    try:
+        reason = _why_stale("student_code") or _why_stale("utils")
+        if not reason:
+            function()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # pytest's own failures and a student's exit() are no Exceptions
+        reason = _what_failed(error)
+    if not reason:
+        return '\x1b[32m"Correct"\x1b[0m'
+    return f'\x1b[31m"Wrong"\x1b[0m {printable(reason)}'
+
+
+def _why_stale(module_name):
+    """Say why the functions in memory are not those of the module's file, or return None."""
+    module = sys.modules.get(module_name)
+    path = Path(getattr(module, "__file__", None) or "")
+    if not path.is_file():
+        return None
+    try:
+        saved = compile(path.read_bytes(), path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        return f"{path.name} cannot be imported: line {getattr(error, 'lineno', '?')}: {getattr(error, 'msg', error)}."
+    in_file = {code.co_name: code for code in saved.co_consts if inspect.iscode(code) and "<" not in code.co_name}
+    for name, member in vars(module).items():
+        function = inspect.unwrap(member) if callable(member) else None
+        if not inspect.isfunction(function) or function.__module__ != module_name:
+            continue  # a class, a constant, or a function from elsewhere
+        if in_file.get(function.__name__) != function.__code__:
+            return f"{path.name} has been changed since {name} was imported: restart the kernel and run it again."
+    return None
+
+
+def _what_failed(error):
+    """One sentence on an exception of a test: its message, and where it came from unless the test explains itself."""
+    message = textwrap.shorten(str(error), 400, placeholder=" ...")
+    if isinstance(error, NotImplementedError) or (isinstance(error, AssertionError) and message):
+        return message
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).name in ("student_code.py", "utils.py")]
+    place = ([frame for frame in ours if Path(frame.filename).parent == Path(__file__).parent] or frames)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}: {place.line}"
+    return f"{type(error).__name__}{': ' if message else ''}{message} ({where})"
+
+
+def printable(text):
+    """Return the text with `?` for what this console cannot print; Windows consoles lack many characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
