@@ -141,6 +141,8 @@ class Download:
         pooch.get_logger().setLevel("WARNING")
         self.target, self.source = target, source
         self.pooch = pooch.create(folder, source.base_url, registry={name: registry[name] for name in names})
+        for parent in {(folder / name).parent for name in names}:
+            parent.mkdir(parents=True, exist_ok=True)  # pooch would too, but two threads of it may collide
         self.jobs, self.results = queue.SimpleQueue(), queue.SimpleQueue()
         for name in names:
             self.jobs.put(name)

@@ -1,0 +1,75 @@
+"""A real HTTP server on this machine that serves files from memory and misbehaves on request."""
+
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class LocalServer(ThreadingHTTPServer):
+    """Serves `files` ({name: bytes}) at `url` from a thread of its own.
+
+    Attributes:
+        faults: {name: [what to do at each request in turn, then serve]}, of "corrupt" (one byte wrong), "cut" (half the
+            body, then close), "stall" (half the body, then nothing), "mute" (no answer) and numbers (HTTP statuses).
+        hits: how often each name was asked for.
+        stalled: set once a request has been left hanging.
+        meeting: a barrier that every request waits at, or None.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, files):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files, self.faults, self.hits, self.meeting = dict(files), {}, Counter(), None
+        self.stalled, self.closing = threading.Event(), threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/some/where/"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        server = self.server
+        name = self.path.removeprefix("/some/where/")
+        server.hits[name] += 1
+        if server.meeting:
+            server.meeting.wait(timeout=20)
+        fault = server.faults.get(name) and server.faults[name].pop(0)
+        body = server.files.get(name)
+        if fault == "mute":
+            self.hang()
+        elif isinstance(fault, int) or body is None:
+            self.answer(fault or 404, b"no")
+        elif fault == "corrupt":
+            self.answer(200, bytes([body[0] ^ 1]) + body[1:])
+        elif fault in ("cut", "stall"):
+            self.answer(200, body, send=len(body) // 2)
+            self.wfile.flush()
+            if fault == "stall":
+                self.hang()
+            self.close_connection = True
+        else:
+            self.answer(200, body)
+
+    def answer(self, status, body, send=None):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:send])
+
+    def hang(self):
+        self.server.stalled.set()
+        self.server.closing.wait(timeout=60)
+
+    def log_message(self, *_):
+        pass

