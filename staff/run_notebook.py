@@ -1,0 +1,246 @@
+"""Run proj2.ipynb from top to bottom and keep what it shows: build/proj2.html, build/proj2.ipynb and build/iou.csv.
+
+The notebook runs in a fresh kernel of the Python that runs this file, whatever kernels are installed elsewhere.
+The HTML opens offline: pictures are inside it and formulas are drawn. Nothing is written unless every cell ran.
+
+    python staff/run_notebook.py              # build/proj2.html, build/proj2.ipynb, build/iou.csv
+    python staff/run_notebook.py --in-place   # the same, and the outputs stored in proj2.ipynb
+"""
+
+import argparse
+import base64
+import csv
+import html
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from jinja2 import DictLoader
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import math_to_image
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The last thing asked of the kernel, and not kept: the scores that the notebook holds, and the frames they belong to.
+SCORES_CODE = """# The scores for iou.csv
+import json as _json
+print(_json.dumps([[_model, _frame, float(_iou)] for _model, _ious in scores.items()
+                   for _frame, _iou in zip(frame_names, _ious, strict=True)]))
+"""
+
+# nbconvert's page without the three scripts that it would load from the network, and not wider than reads well.
+PAGE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js_requirejs %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block html_head_css %}<style>
+main { max-width: 1040px; margin: 0 auto; padding: 24px 12px; }
+.jp-RenderedHTMLCommon img { max-width: 100%; }
+.jp-RenderedHTMLCommon img.formula { max-width: none; background: none; }
+.jp-RenderedHTMLCommon .formula-line { text-align: center; margin: 1em 0; overflow-x: auto; }
+</style>{% endblock %}
+"""
+
+
+class NotebookError(Exception):
+    """The notebook did not run to its end; the message says where and why."""
+
+
+def section_of(cells: list[NotebookNode], index: int) -> str:
+    """Return the last heading above a cell, down to the third level, or "" where there is none."""
+    for cell in reversed(cells[: index + 1]):
+        if cell.cell_type == "markdown" and (headings := re.findall(r"^#{1,3} +(.+)$", cell.source, re.M)):
+            return headings[-1].strip()
+    return ""
+
+
+def execute(notebook: NotebookNode, folder: Path, question: str = "") -> str:
+    """Run a notebook's cells in a fresh kernel that starts in ``folder``; the outputs end up in ``notebook``.
+
+    Returns:
+        What the code ``question``, run after the last cell and not kept, has printed.
+
+    Raises:
+        NotebookError: a cell failed, or the kernel died.
+    """
+    cells = notebook.cells
+    metadata = dict(notebook.metadata)
+    code = [index for index, cell in enumerate(cells) if cell.cell_type == "code"]
+    for index in code:
+        cells[index].outputs, cells[index].execution_count = [], None
+
+    def report(cell: NotebookNode, cell_index: int) -> None:
+        if cell_index in code:
+            section = section_of(cells, cell_index)
+            print(f"cell {code.index(cell_index) + 1:2} of {len(code)}  {section}", flush=True)
+
+    # A cell, but no more of the notebook's than the kernel's other business.
+    asking = nbformat.v4.new_code_cell(question)
+    cells.append(asking)
+    client = NotebookClient(
+        notebook,
+        # No folder of installed kernels: what is left is ipykernel's own, which is the running Python.
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])),
+        resources={"metadata": {"path": str(folder)}},
+        timeout=None,
+        record_timing=False,
+        coalesce_streams=True,
+        on_cell_start=report,
+        # ipykernel warns that it talks over TCP, which here does not leave the machine.
+        extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        with tempfile.TemporaryDirectory() as profile:
+            # A reader's start-up files must not change what is run, nor the machine's load what is printed.
+            client.execute(cleanup_kc=True, env=os.environ | {"IPYTHONDIR": profile, "TQDM_DISABLE": "1"})
+    except CellExecutionError as error:
+        raise NotebookError(_failure(cells, error)) from error
+    except DeadKernelError as error:
+        index = max((i for i in code if cells[i].execution_count), default=code[0])
+        raise NotebookError(
+            f"The kernel died in or after the section “{section_of(cells, index)}”: "
+            "it was stopped, or it ran out of memory, of which the notebook needs about 4 GB."
+        ) from error
+    finally:
+        cells.pop()
+    # The kernel has put the version of this Python there, which would change the file for no reader's good.
+    notebook.metadata = nbformat.from_dict(metadata)
+    return "".join(output.text for output in asking.outputs)
+
+
+def _failure(cells: list[NotebookNode], error: CellExecutionError) -> str:
+    """Name the cell that failed, its first line and the error."""
+    index = max(i for i, cell in enumerate(cells) if any(o.output_type == "error" for o in cell.get("outputs", [])))
+    number = sum(cell.cell_type == "code" for cell in cells[: index + 1])
+    return (
+        f"Code cell {number} failed (id “{cells[index].id}”, section “{section_of(cells, index)}”).\n"
+        f"  It begins: {cells[index].source.strip().splitlines()[0]}\n"
+        f"  Error: {error.ename}: {error.evalue}"
+    )
+
+
+def to_html(notebook: NotebookNode, folder: Path) -> str:
+    """Return a notebook as one HTML page that needs no other file and no network."""
+    notebook = nbformat.from_dict(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = draw_formulas(cell.source)
+    exporter = HTMLExporter(
+        embed_images=True, template_file="offline.html.j2", extra_loaders=[DictLoader({"offline.html.j2": PAGE})]
+    )
+    metadata = {"path": str(folder), "name": "Project 2: Segmentation with CNN"}
+    return exporter.from_notebook_node(notebook, resources={"metadata": metadata})[0]
+
+
+def draw_formulas(markdown: str) -> str:
+    """Replace LaTeX, ``$...$`` and ``$$...$$``, by pictures: the usual MathJax would have to come from the network."""
+    # Code stays as it is, so it is matched first.
+    pattern = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<line>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.S)
+
+    def draw(match: re.Match) -> str:
+        if match["code"]:
+            return match["code"]
+        if match["line"]:
+            # Mathtext has no display style of its own; dfrac is how it writes a fraction in full size.
+            line = match["line"].replace(r"\frac", r"\dfrac")
+            return f'<div class="formula-line">{_formula(line, size=12)}</div>'
+        return _formula(match["inline"], size=11.5)
+
+    return pattern.sub(draw, markdown)
+
+
+def _formula(latex: str, size: float) -> str:
+    latex = " ".join(latex.split())
+    picture = io.BytesIO()
+    font = FontProperties(size=size, math_fontfamily="cm")
+    try:
+        depth = math_to_image(f"${latex}$", picture, prop=font, dpi=72, format="svg")
+    except ValueError as error:
+        raise NotebookError(f"This formula cannot be drawn: {latex}\n{error}") from error
+    data = base64.b64encode(picture.getvalue()).decode()
+    style = f"vertical-align: {-depth:.1f}pt"
+    return f'<img class="formula" alt="{html.escape(latex)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
+
+
+def to_csv(scores: list[list]) -> str:
+    """Return the scores as a table with the columns model, frame and iou."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["model", "frame", "iou"])
+    writer.writerows((model, frame, f"{iou:.6f}") for model, frame, iou in scores)
+    return table.getvalue()
+
+
+def print_table(scores: list[list]) -> None:
+    """Print one line a model and one column a frame."""
+    models, frames = (list(dict.fromkeys(row[column] for row in scores)) for column in (0, 1))
+    ious = {(model, frame): iou for model, frame, iou in scores}
+    widths = [max(len(frame), 6) for frame in frames]
+    names = max(map(len, models))
+    print("IoU".ljust(names), *(frame.rjust(width) for frame, width in zip(frames, widths, strict=True)), sep="  ")
+    for model in models:
+        row = (f"{ious[model, frame]:.4f}".rjust(width) for frame, width in zip(frames, widths, strict=True))
+        print(model.ljust(names), *row, sep="  ")
+
+
+def write_all(files: dict[Path, str]) -> None:
+    """Write several text files; when one cannot be written, none is left half-written."""
+    drafts = {path: path.with_name(f".{path.name}.part") for path in files}
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drafts[path].write_text(text, encoding="utf-8", newline="\n")
+        for path, draft in drafts.items():
+            os.replace(draft, path)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the notebook of this repository; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--in-place", action="store_true", help="also refresh the outputs stored in proj2.ipynb")
+    options = parser.parse_args(arguments)
+
+    start = time.monotonic()
+    try:
+        notebook = nbformat.read(ROOT / "proj2.ipynb", as_version=4)
+        scores = json.loads(execute(notebook, ROOT, question=SCORES_CODE))
+        page = to_html(notebook, ROOT)
+    except NotebookError as error:
+        print(f"\n{error}\nNothing was written.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+
+    build = ROOT / "build"
+    text = nbformat.writes(notebook) + "\n"
+    files = {build / "proj2.html": page, build / "proj2.ipynb": text, build / "iou.csv": to_csv(scores)}
+    if options.in_place:
+        files[ROOT / "proj2.ipynb"] = text
+    write_all(files)
+    print(f"\nDone in {time.monotonic() - start:.0f} s.\n")
+    print_table(scores)
+    print(f"\nOpen {build / 'proj2.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    # Windows consoles may lack a character that a section's title has.
+    sys.stdout.reconfigure(errors="replace")
+    sys.stderr.reconfigure(errors="replace")
+    sys.exit(main())
