@@ -13,8 +13,11 @@ from staff.figures.style import (
     CAR,
     CLASS_COLOURS,
     CONV,
+    FALSE_ALARM,
     GROW,
+    HIT,
     INK,
+    MISSED,
     MUTED,
     NOT_CAR,
     POINTWISE,
@@ -24,7 +27,6 @@ from staff.figures.style import (
     SMALL,
     TITLE,
     WIDTH,
-    arrow,
     car_mask,
     page,
     picture,
@@ -33,8 +35,6 @@ from staff.figures.style import (
 )
 
 STREET_SEED = 11
-
-HIT, MISSED, FALSE_ALARM = GROW, tint(SKIP, 0.8), tint(SHRINK, 0.8)
 
 KERNEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CONVOLUTION_INPUT = np.array(
@@ -71,7 +71,7 @@ def sigmoid() -> Figure:
     ax.text(-4.6, 0.76, "not car", size=TITLE + 3, weight="bold", color=NOT_CAR, ha="center", va="center")
     ax.text(5.2, 0.32, "car", size=TITLE + 3, weight="bold", color=CAR, ha="center", va="center")
     ax.text(5.2, 0.62, r"$\sigma(z) = \dfrac{1}{1 + e^{-z}}$", size=TITLE + 3, ha="center", va="center")
-    ax.set(xlabel="z, the model's output for one pixel", ylabel="σ(z), the probability of a car")
+    ax.set(xlabel="z, the model's output for one pixel before the sigmoid", ylabel="σ(z), the probability of a car")
     ax.set(xticks=range(-8, 9, 2), yticks=(0, 0.25, 0.5, 0.75, 1))
     ax.spines[["top", "right"]].set_visible(False)
     return fig
@@ -119,24 +119,33 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 def convolution() -> Figure:
     """Return a 3 × 3 kernel on a 6 × 6 input, the window at one place, and its number in the 4 × 4 feature map."""
-    fig, ax = page(42)
+    fig, ax = page(43)
     output = convolve(CONVOLUTION_INPUT, KERNEL)
-    row, column, cell, middle = 1, 1, 4.6, 22.5
+    row, column, cell, middle = 1, 1, 4.6, 23.5
     _numbers(ax, 3, middle, cell, CONVOLUTION_INPUT, lambda v: tint(MUTED, 0.06 + 0.05 * v))
     _numbers(ax, 42, middle, cell, KERNEL, lambda v: tint(SHRINK, 0.3))
     _numbers(ax, 67.5, middle, cell, output, lambda v: tint(CONV, 0.02 + 0.02 * max(v, 0)))
+    following = (3 + (column + 1) * cell, middle - row * cell)
+    ax.add_patch(Rectangle(following, 3 * cell, 3 * cell, fill=False, ec=SHRINK, lw=2, ls=(0, (3, 2)), zorder=5))
     for x, y, n in ((3 + column * cell, middle + (3 - row) * cell, 3), (42, middle + 1.5 * cell, 3)):
         ax.add_patch(Rectangle((x, y - n * cell), n * cell, n * cell, fill=False, ec=SHRINK, lw=3.5, zorder=6))
     corner = (67.5 + column * cell, middle + (1 - row) * cell)
     ax.add_patch(Rectangle(corner, cell, cell, fill=False, ec=SHRINK, lw=3.5, zorder=6))
     for x, words in ((16.8, "input, 6 × 6"), (48.9, "kernel, 3 × 3"), (76.7, "feature map, 4 × 4")):
-        text(ax, x, 39.5, words, weight="bold")
-    arrow(ax, (3 + 2.5 * cell, 37.6), (3 + 3.5 * cell, 37.6), colour=SHRINK)
+        text(ax, x, 41, words, weight="bold")
     text(ax, 36.3, middle, "∗", 24)
     text(ax, 61.6, middle, "=", 24)
     window = CONVOLUTION_INPUT[row : row + 3, column : column + 3]
     products = " + ".join(f"({k})·{v}" if k < 0 else f"{k}·{v}" for k, v in zip(KERNEL.flat, window.flat, strict=True))
-    text(ax, WIDTH / 2, 4, f"{products} = {output[row, column]}".replace("-", "−"), TITLE)
+    text(
+        ax,
+        WIDTH / 2,
+        1.8,
+        "stride 1, no padding: the window moves on by one column (dashed), then by one row",
+        SMALL,
+        color=MUTED,
+    )
+    text(ax, WIDTH / 2, 5.3, f"{products} = {output[row, column]}".replace("-", "−"), TITLE)
     return fig
 
 
@@ -153,24 +162,27 @@ IOU_PREDICTION = car_mask(20, 36, left=7, bottom=3, w=24, h=13)
 
 def iou() -> Figure:
     """Return a true and a predicted mask on a pixel grid, and their intersection over their union, counted."""
-    fig, ax = page(41)
+    fig, ax = page(38.5)
     both, either = IOU_TRUTH & IOU_PREDICTION, IOU_TRUTH | IOU_PREDICTION
     colours = ["white", HIT, MISSED, FALSE_ALARM]
     kinds = np.select([both, IOU_TRUTH, IOU_PREDICTION], [1, 2, 3], 0)
-    _pixels(ax, 1.5, 10, 54, kinds, colours)
-    legend = ((HIT, "in both masks"), (MISSED, "only in the true mask"), (FALSE_ALARM, "only in the predicted"))
-    for x, (colour, words) in zip((1.5, 17.3, 37.5), legend, strict=True):
-        ax.add_patch(Rectangle((x, 5), 2.4, 2.4, fc=colour, ec=RULE, lw=1))
-        text(ax, x + 3.2, 6.2, words, SMALL, ha="left")
+    _pixels(ax, 1.5, 7, 54, kinds, colours)
+    legend = (
+        (HIT, "hit: in both"),
+        (MISSED, "missed: in the truth only"),
+        (FALSE_ALARM, "false alarm: in the prediction only"),
+    )
+    for x, (colour, words) in zip((1.5, 15, 36.7), legend, strict=True):
+        ax.add_patch(Rectangle((x, 2), 2.4, 2.4, fc=colour, ec=RULE, lw=1))
+        text(ax, x + 3.2, 3.2, words, SMALL, ha="left")
 
-    text(ax, 62, 25, "IoU  =", TITLE)
-    _pixels(ax, 67, 27, 19, both.astype(int), colours)
-    ax.plot([66, 87], [25, 25], color=INK, lw=2)
-    _pixels(ax, 67, 12.4, 19, kinds, colours)
-    text(ax, 76.5, 39.7, "intersection")
-    text(ax, 76.5, 10.3, "union")
-    score = both.sum() / either.sum()
-    text(ax, 76.5, 6, f"= {both.sum()} / {either.sum()} pixels = {score:.2f}", TITLE, weight="bold")
+    text(ax, 62, 22, "IoU  =", TITLE)
+    ax.plot([66.5, 87.5], [22, 22], color=INK, lw=2)
+    _pixels(ax, 68, 23.5, 18, both.astype(int), colours)
+    _pixels(ax, 68, 10.5, 18, kinds, colours)
+    text(ax, 77, 35.5, f"intersection, {both.sum()} pixels")
+    text(ax, 77, 8.3, f"union, {either.sum()} pixels")
+    text(ax, 77, 3.2, f"= {both.sum()} / {either.sum()} = {both.sum() / either.sum():.2f}", TITLE, weight="bold")
     return fig
 
 

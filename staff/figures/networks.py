@@ -51,23 +51,25 @@ def fcn() -> Figure:
     for x, thick, high, channels, size, colour in columns:
         slab(ax, x, middle, thick, high, colour)
         _under(ax, x + thick / 2 + 0.11 * high, channels, size)
-    for x, classes in ((9.5, "3"), (77.2, "21")):
+    for x, classes in ((9.5, "3"), (76.7, "21")):
         street(ax, x, middle - 5, 12.5, mask=classes == "21")
         _under(ax, x + 6.25, classes, "1")
-    text(ax, 0.5, 6.4, "channels", SMALL, ha="left", color=MUTED)
-    text(ax, 0.5, 3.4, "height, width", SMALL, ha="left", color=MUTED)
+    text(ax, 0.8, 6.4, "channels", SMALL, ha="left", color=MUTED)
+    text(ax, 0.8, 3.4, "height, width", SMALL, ha="left", color=MUTED)
 
     arrow(ax, (22.4, middle), (26.2, middle))
     for (x, thick, high, *_), (following, *_) in pairwise(columns):
         arrow(ax, (x + thick + 0.22 * high + 0.1, middle), (following - 0.2, middle))
-    arrow(ax, (72.9, middle), (76.9, middle), colour=GROW)
+    arrow(ax, (72.9, middle), (76.4, middle), colour=GROW)
     for x, words in ((53, "7×7"), (61.3, "1×1"), (69, "1×1")):
         text(ax, x, middle + 5.2, words, SMALL, color=MUTED)
-    text(ax, 74.6, middle + 5.2, "×32", SMALL, color=MUTED)
+    text(ax, 74.3, middle + 5.2, "×32", SMALL, color=MUTED)
 
+    text(ax, 0.8, 30.55, "FCN-32s on VGG-16", ha="left", weight="bold")
+    text(ax, 0.8, 28.3, "for 21 classes", SMALL, ha="left", color=MUTED)
     bracket(ax, 26.5, 52, 26.3, "convolution and pooling:\nsmaller maps, more channels")
-    bracket(ax, 54.4, 72.8, 26.3, "convolutions instead\nof fully connected")
-    bracket(ax, 76.2, 89.5, 26.3, "upsampling: one\nclass per pixel")
+    bracket(ax, 54.4, 72.8, 26.3, "convolutions instead of\nfully connected layers")
+    bracket(ax, 75.8, 89.1, 26.3, "upsampling: one\nclass per pixel")
     return fig
 
 
@@ -131,12 +133,15 @@ def _steps(upsamplings: int) -> str:
 
 
 def _fpn_legend(ax: Axes) -> None:
-    ax.add_patch(FancyBboxPatch((20.5, 2.3), 52, 13.6, boxstyle="round,pad=0,rounding_size=0.8", fc=PANEL, ec="none"))
-    box(ax, 25, 12.6, 5, 2.6, POINTWISE, "1×1")
-    text(ax, 29, 12.6, "convolution 1×1: any number of channels to 256", SMALL, ha="left")
-    plus(ax, 25, 9)
-    text(ax, 29, 9, "sum, element by element", SMALL, ha="left")
-    text(ax, 22.5, 5.4, "With VGG-19, c4 and c5 have 512 channels; the rest is the same.", SMALL, ha="left")
+    ax.add_patch(FancyBboxPatch((20.5, 2), 52, 15.6, boxstyle="round,pad=0,rounding_size=0.8", fc=PANEL, ec="none"))
+    box(ax, 24.5, 15, 4, 2.6, POINTWISE, "1×1")
+    text(ax, 28, 15, "convolution to 256 channels, same height and width", SMALL, ha="left")
+    plus(ax, 24.5, 11.4)
+    text(ax, 28, 11.4, "sum, element by element", SMALL, ha="left")
+    box(ax, 52.5, 11.4, 4, 2.6, GROW, "×2")
+    text(ax, 56, 11.4, "twice the size", SMALL, ha="left")
+    text(ax, 22.5, 7.8, "conv 3×3 comes with group norm and ReLU", SMALL, ha="left")
+    text(ax, 22.5, 4.6, "With VGG-19, c4 and c5 have 512 channels; the rest is the same", SMALL, ha="left")
 
 
 def vgg19() -> Figure:
@@ -159,8 +164,9 @@ def vgg19() -> Figure:
     channels, height, width = sizes.VGG19_LAST
     _caption(ax, centres[5], 18, "pool", f"÷2\n{channels} channels\n{height} × {width}", "c5")
     _left_out(ax, middle, (82.2, 84, 85.8), "3 fully\nconnected,\nleft out", (76.9, 81.9), 14.4)
+    _pooling_legend(ax, 46.5)
     bracket(
-        ax, centres[0] - 4.5, centres[4] + 5, 43, f"{sum(sizes.VGG19_CONVOLUTIONS)} convolutions, each followed by ReLU"
+        ax, centres[0] - 3.5, centres[4] + 5, 43, f"{sum(sizes.VGG19_CONVOLUTIONS)} convolutions, each followed by ReLU"
     )
     bracket(ax, 81.5, 88.8, 43, "+ 3 = 19")
     text(ax, 34.5, 4.2, "taken by the FPN decoder", SMALL, ha="right", color=MUTED)
@@ -210,7 +216,7 @@ def _left_out(ax: Axes, middle: float, xs: tuple[float, ...], words: str, way: t
 def resnet50() -> Figure:
     """Return ResNet-50 as an encoder, its stem and four layers, and one bottleneck enlarged."""
     fig, ax = page(78)
-    middle, centres, heights = 63, (18, 29.5, 41.5, 55, 68.5), (13.4, 10.6, 8.2, 6.4, 5)
+    middle, centres, heights = 63, (18.5, 31, 43.5, 57, 70), (13.4, 10.6, 8.2, 6.4, 5)
     _encoder_input(ax, middle, 51)
     left = _slabs(ax, centres[0], middle, 1, 1, heights[0], heights[1])
     arrow(ax, (12.2, middle), (left - 0.2, middle))
@@ -224,13 +230,13 @@ def resnet50() -> Figure:
         channels, height, width = sizes.RESNET50_LAYERS[layer - 1]
         lines = f"{count} bottlenecks\n{channels} channels\n{height} × {width}"
         _caption(ax, centres[layer], 51, f"layer{layer}", lines, f"c{layer + 1}")
-    _left_out(ax, middle, (81.5,), "average\nand 1 fully\nconnected,\nleft out", (right, 81.2), 46.2)
-    text(ax, 24.5, 37.2, "taken by the FPN decoder", SMALL, ha="right", color=MUTED)
+    _left_out(ax, middle, (82,), "average\nand 1 fully\nconnected,\nleft out", (right, 81.7), 46.2)
+    text(ax, 26, 37.2, "taken by the FPN decoder", SMALL, ha="right", color=MUTED)
     _pooling_legend(ax, 75.5)
     bottlenecks = sum(sizes.RESNET50_BOTTLENECKS)
     words = f"1 + {bottlenecks} × {len(sizes.BOTTLENECK_KERNELS)} = {1 + 3 * bottlenecks} convolutions"
     bracket(ax, centres[0] - 3, centres[4] + 4, 72.3, words)
-    bracket(ax, 78.5, 87, 72.3, "+ 1 = 50")
+    bracket(ax, 79, 87.5, 72.3, "+ 1 = 50")
     _bottleneck(ax)
     return fig
 
@@ -275,7 +281,7 @@ def pyramid_pooling() -> Figure:
     fig, ax = page(70)
     channels, height, width = sizes.PSP_FEATURES
     features = _feature_map(height, width)
-    look = {"cmap": "cividis", "vmin": 0, "vmax": 1}
+    look = {"cmap": "viridis", "vmin": 0, "vmax": 1}
     rows, w, h = (57, 45, 33, 21), 11, 8.8
     for x, words in ((8, "feature map"), (27.5, "averages"), (59.5, f"back to {height} × {width}"), (81.5, "stacked")):
         text(ax, x, 66.5, words, weight="bold")
@@ -330,8 +336,8 @@ def _psp_head(ax: Axes) -> None:
         arrow(ax, (81.5, above), (81.5, y + 3.2))
         box(ax, 81.5, y, 13, 6.4, colour, size, head=head)
         above = y - 3.2
-    arrow(ax, (81.5, above), (81.5, 14.2))
-    street(ax, 75, 3.6, 13, mask=True)
+    arrow(ax, (81.5, above), (81.5, 15.6))
+    street(ax, 75, 5, 13, mask=True)
 
 
 def _stretch(averages: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -345,6 +351,6 @@ def _stretch(averages: np.ndarray, height: int, width: int) -> np.ndarray:
 def _feature_map(height: int, width: int) -> np.ndarray:
     """Return a smooth made-up feature map in 0..1, high where a car would be."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    hills = ((0.46, 0.66, 0.3, 0.17, 1.0), (0.88, 0.3, 0.16, 0.22, 0.8), (0.12, 0.2, 0.2, 0.12, 0.5))
+    hills = ((0.38, 0.68, 0.3, 0.24, 1.0), (0.9, 0.4, 0.2, 0.3, 0.75), (0.1, 0.12, 0.2, 0.12, 0.5))
     field = sum(top * np.exp(-(((x - u) / a) ** 2) - ((y - v) / b) ** 2) for u, v, a, b, top in hills)
     return field / field.max()

@@ -30,6 +30,11 @@ MUTED = "#5A6673"
 RULE = "#A9B4C0"
 PANEL = "#F3F5F7"
 
+# As the notebook's error maps have them.
+HIT = "#009E73"
+MISSED = "#E69F00"
+FALSE_ALARM = "#CC3CA0"
+
 # CamVid's classes in the order of their ids.
 CLASS_COLOURS = {
     "sky": "#BFE3F5",
