@@ -1,9 +1,9 @@
 """TO-DO 6: applyIoU with a network whose predictions, and so whose scores, are known beforehand."""
 
 import numpy as np
-import student_code
 import torch
 
+import student_code
 from proj2_unit_tests.checks import check_values
 
 

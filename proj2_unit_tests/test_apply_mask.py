@@ -1,9 +1,9 @@
 """TO-DO 3: apply_mask_to_image on a picture of two by three pixels."""
 
 import numpy as np
-import student_code
 import torch
 
+import student_code
 from proj2_unit_tests.checks import check_tensor
 
 IMAGE = np.array(

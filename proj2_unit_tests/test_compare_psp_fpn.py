@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import segmentation_models_pytorch as smp
-import student_code
 import torch
-import utils
 
+import student_code
+import utils
 from proj2_unit_tests.checks import check_tensor, without_download
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,11 +36,12 @@ def _cut_outs() -> list[tuple[np.ndarray, np.ndarray]]:
 def _expected_scores(architecture: type, weights: str, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     model = architecture("resnet50", encoder_weights=None, classes=1, activation="sigmoid").eval()
     model.load_state_dict(torch.load(ROOT / "models" / weights, map_location="cpu", weights_only=True))
-    scores = []
-    for image, mask in pairs:
-        predict, target = model.predict(torch.from_numpy(image)[None])[0].numpy() > 0.5, mask > 0.5
-        scores.append(float((predict & target).sum() / (predict | target).sum()))
-    return scores
+    return [_score(model, image, mask) for image, mask in pairs]
+
+
+def _score(model: torch.nn.Module, image: np.ndarray, mask: np.ndarray) -> float:
+    predict, target = model.predict(torch.from_numpy(image)[None])[0].numpy() > 0.5, mask > 0.5
+    return float((predict & target).sum() / (predict | target).sum())
 
 
 def _describe(scores: object) -> str:

@@ -1,8 +1,8 @@
 """TO-DO 5: IoU on masks small enough to count."""
 
-import student_code
 import torch
 
+import student_code
 from proj2_unit_tests.checks import check_values
 
 

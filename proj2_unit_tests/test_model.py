@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
-import student_code
 import torch
 
+import student_code
 from proj2_unit_tests.checks import without_download
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "resnet50_best_model_weights.pt"

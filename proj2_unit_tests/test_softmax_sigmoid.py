@@ -1,8 +1,8 @@
 """TO-DO 1 and 2: sigmoid and softmax against values worked out by hand."""
 
-import student_code
 import torch
 
+import student_code
 from proj2_unit_tests.checks import check_values
 
 

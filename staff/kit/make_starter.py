@@ -119,7 +119,7 @@ def student_pyproject(text: str) -> str:
 STUDENT_VERSIONS = {"proj2_code/student_code.py": student_code, "proj2.ipynb": student_notebook}
 
 
-def starter_files(root: Path = ROOT) -> dict[str, bytes]:
+def starter_files(root: Path) -> dict[str, bytes]:
     """The starter made from the project at `root`, content by path. `FileNotFoundError` names what is missing."""
     files = {path.name: path.read_bytes() for path in STARTER.iterdir() if not path.name.startswith(".")}
     files["pyproject.toml"] = student_pyproject((root / "pyproject.toml").read_text("utf-8")).encode()
@@ -134,14 +134,13 @@ def starter_files(root: Path = ROOT) -> dict[str, bytes]:
     return files
 
 
-def main() -> None:
-    target = ROOT / "dist" / "proj2_starter.zip"
+def main(root: Path = ROOT, target: Path = ROOT / "dist" / "proj2_starter.zip") -> None:
     try:
-        files = starter_files()
+        files = starter_files(root)
     except (MarkError, FileNotFoundError) as error:
         sys.exit(f"No starter was written. {error}")
     write_zip(target, {f"{FOLDER}/{name}": content for name, content in files.items()})
-    print(f"{target.relative_to(ROOT)}: {len(files)} files, {target.stat().st_size / 2**20:.0f} MB")
+    print(f"Wrote {target}: {len(files)} files, {target.stat().st_size / 2**20:.0f} MB.")
 
 
 if __name__ == "__main__":
