@@ -8,24 +8,23 @@ given lies in `utils.py`; how the weights were trained is no part of this file.
 import sys
 from pathlib import Path
 
-# The utils.py that belongs to this file lies beside it. Python may know others by that name, so this folder goes first.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 import torchinfo
 from tqdm import tqdm
 
-import utils
+# The utils.py that belongs to this file lies beside it. Python may find others by that name, so this folder goes first.
+HERE = str(Path(__file__).resolve().parent)
+if sys.path[:1] != [HERE]:
+    sys.path.insert(0, HERE)
+import utils  # noqa: E402
 
 if not hasattr(utils, "get_preprocessing_fn"):
     raise ImportError(
         "student_code needs the utils.py that lies beside it, but another utils was imported before: "
         f"{utils.__file__}. Restart Python and import student_code first."
     )
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def create_vis_dataset():
@@ -197,7 +196,7 @@ def _load_weights(model, file_name):
         FileNotFoundError: there is no such file.
         ValueError: the file is no PyTorch file, or its tensors are not those of this network.
     """
-    path = ROOT / "models" / file_name
+    path = utils.ROOT / "models" / file_name
     restore = f"Restore it with `git checkout -- models/{file_name}`, or from the project's zip."
     if not path.is_file():
         raise FileNotFoundError(f"{path}, the weights of {_describe(model)}, is missing. {restore}")
@@ -212,7 +211,9 @@ def _load_weights(model, file_name):
         ) from None
     while isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
         weights = weights["state_dict"]
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    ):
         raise ValueError(f"{path} holds no state_dict; expected was that of {_describe(model)}. {restore}")
     weights = {_bare_name(name): value for name, value in weights.items()}
     difference = _difference(model.state_dict(), weights)
@@ -260,15 +261,16 @@ def print_model_summary(model, channels=3, H=384, W=480):
     take such an input (height and width must be multiples of 32).
     """
     device = next(model.parameters()).device
+    rows = ("depth",) if utils.printable("├─") == "├─" else ("depth", "ascii_only")
     try:
         with utils.evaluation_mode(model):
-            summary = torchinfo.summary(model, (1, channels, H, W), device=device, verbose=0)
+            summary = torchinfo.summary(model, (1, channels, H, W), device=device, row_settings=rows, verbose=0)
     except RuntimeError as error:
         raise ValueError(f"The model takes no input of {channels}×{H}×{W}: {error.__cause__ or error}") from None
     table = str(summary)
     for unit in torchinfo.enums.Units:
         table = table.replace(str(unit), unit.value)  # Python 3.11 and later would print "Units.GIGABYTES" for "G"
-    print(utils.printable(table))
+    print(table)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -314,15 +316,20 @@ def applyIoU(model, dataset):
         list of N 0-d float tensors.
 
     The model runs in evaluation mode without gradients, and its training flags are afterwards as they were, also when
-    the data set raises. A progress bar appears if it takes more than five seconds.
+    the data set raises. A progress bar appears after ten seconds.
     """
     # TO-DO 6: applyIoU
     ### BEGIN SOLUTION
     like = next(model.parameters(), torch.empty(0))  # the device and dtype the model computes on
     scores = []
     with utils.evaluation_mode(model):
-        for i in tqdm(range(len(dataset)), desc="IoU", delay=5, leave=False):
+        for i in tqdm(range(len(dataset)), desc="IoU", delay=10, leave=False):
             image, target = dataset[i]  # 3×H×W, 1×H×W
+            if image.shape[-2:] != target.shape[-2:]:
+                raise ValueError(
+                    f"Pair {i} is {tuple(image.shape)} and {tuple(target.shape)}, not 3×H×W and 1×H×W: "
+                    "give the data set a preprocessing."
+                )
             x = _as_tensor(image).unsqueeze(0).to(like)  # 1×3×H×W
             with torch.inference_mode():
                 # Channels-last keeps the channels of a pixel together in memory: the same sums, sooner.

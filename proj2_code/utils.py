@@ -14,6 +14,7 @@ import sys
 import textwrap
 import traceback
 import unicodedata
+import warnings
 from pathlib import Path
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # albumentations would ask the network for a newer version of itself
@@ -192,7 +193,8 @@ def _decode(path, flags):
     image = cv2.imdecode(data, flags) if data.size else None
     if image is None:
         raise ValueError(
-            f"{path} cannot be read as a picture: it is empty, cut short or of another kind. Fetch it again."
+            f"{path} cannot be read as a picture: it is empty, cut short, or of a kind that OpenCV "
+            "does not know. Replace it, or save it as PNG."
         )
     return image
 
@@ -274,7 +276,7 @@ def _channels_first(array):
 
 
 def get_preprocessing_fn(encoder_name):
-    """Return the function that normalises an H×W×3 image for an encoder trained on ImageNet.
+    """Return the function that normalises an H×W×3 image in 0..255 (or floats in 0..1) for an encoder.
 
     image ↦ (image / 255 - mean) / std, channel by channel, as float32; mean and std are those of the encoder's
     ImageNet weights. `smp.encoders.get_preprocessing_fn` does the same but asks a server for the two triples.
@@ -288,15 +290,15 @@ def get_preprocessing_fn(encoder_name):
         raise ValueError(
             f"The mean and std of {encoder_name!r} are not known offline: this project uses 'vgg19' and 'resnet50'."
         ) from None
-    mean, std = (np.asarray(params[name], np.float32) for name in ("mean", "std"))
-    return functools.partial(_normalise, mean=mean, std=std)
+    return functools.partial(_normalise, A.Normalize(mean=params["mean"], std=params["std"]))
 
 
-def _normalise(image, mean, std):
-    image = np.asarray(image)
-    if np.issubdtype(image.dtype, np.integer) or image.max() > 1:
-        mean, std = mean * 255, std * 255  # the same as dividing the image by 255, at six numbers instead of all
-    return (image.astype(np.float32) - mean) / std
+def _normalise(transform, image):
+    if image.dtype != np.uint8:
+        image = image.astype(np.float32)
+        if image.max() <= 1:
+            image *= 255  # smp takes such an image to be in 0..1 already
+    return transform.apply(image)
 
 
 @contextlib.contextmanager
@@ -350,7 +352,10 @@ def visualize(**images):
 
     if not images:
         raise ValueError("Nothing to show: name the pictures, as in visualize(image=frame, cars_mask=mask).")
-    _, axes = plt.subplots(1, len(images), figsize=(16, 5), squeeze=False, layout="constrained")
+    width = 16 / max(3, len(images))
+    _, axes = plt.subplots(
+        1, len(images), figsize=(width * len(images), 0.85 * width), squeeze=False, layout="constrained"
+    )
     for ax, (name, image) in zip(axes[0], images.items(), strict=True):
         _show(ax, image, " ".join(name.split("_")).title())
     plt.show()
@@ -361,7 +366,7 @@ def error_map(predicted, true, image=None):
 
     Args:
         predicted, true: masks H×W (or with one channel more, of size 1); above 0.5 is object.
-        image: H×W×3 picture to lay the colours over, in grey and darkened; without it the rest is black.
+        image: H×W×3 picture to lay the colours over, in grey; without it the rest is black.
 
     A hit is object in both, missed is object in `true` only, a false alarm is object in `predicted` only.
     Raises `ValueError` if the sizes differ.
@@ -373,7 +378,7 @@ def error_map(predicted, true, image=None):
             f"The predicted mask is {_size(predicted)}, the true mask {_size(true)}, the picture {_size(background)}: "
             "they need one size."
         )
-    grey = background.mean(axis=2, keepdims=True) * 0.6
+    grey = background.mean(axis=2, keepdims=True)
     picture = np.repeat(grey.astype(np.uint8), 3, axis=2)
     kinds = {"hit": predicted & true, "missed": true & ~predicted, "false alarm": predicted & ~true}
     for kind, pixels in kinds.items():
@@ -401,9 +406,11 @@ def show_prediction(image, true_mask, pred_mask):
 
 
 def show_feature_maps(tensor, title):
-    """Show the first 64 feature maps of a layer as one tiled picture, each map scaled to its own range.
+    """Show the first 64 feature maps of a layer as one tiled picture.
 
-    `tensor` is 1×C×H×W or C×H×W, on any device. The ticks number the maps: the map's number is the sum of both.
+    `tensor` is 1×C×H×W or C×H×W, on any device. Each map is scaled to its own range, from the 1st to the 99th
+    percentile, or a few pixels at the border, where padding ends, would leave the rest of it flat. A map's number is
+    the sum of the numbers at its row and its column. Raises `ValueError` for any other shape.
     """
     import matplotlib.pyplot as plt
 
@@ -419,8 +426,8 @@ def show_feature_maps(tensor, title):
     canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap), np.nan, np.float32)
     for k, one in enumerate(maps[:shown].astype(np.float32)):
         top, left = k // columns * (h + gap), k % columns * (w + gap)
-        spread = one.max() - one.min()
-        canvas[top : top + h, left : left + w] = (one - one.min()) / (spread or 1)
+        low, high = np.percentile(one, (1, 99))
+        canvas[top : top + h, left : left + w] = (one - low) / (high - low or 1)
     _, ax = plt.subplots(figsize=(12, 12 * canvas.shape[0] / canvas.shape[1] + 0.5), layout="constrained")
     ax.imshow(canvas, vmin=0, vmax=1)
     ax.set_xticks([k * (w + gap) + w / 2 for k in range(columns)], [f"{k}" for k in range(columns)])
@@ -500,29 +507,41 @@ def _why_stale(module_name):
     if not path.is_file():
         return None
     try:
-        saved = compile(path.read_bytes(), path, "exec", dont_inherit=True)
+        with warnings.catch_warnings(action="ignore"):  # such as on "\\s" in a docstring
+            saved = compile(path.read_bytes(), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         return f"{path.name} cannot be imported: line {getattr(error, 'lineno', '?')}: {getattr(error, 'msg', error)}."
-    in_file = {code.co_name: code for code in saved.co_consts if inspect.iscode(code) and "<" not in code.co_name}
-    for name, member in vars(module).items():
+    for member in vars(module).values():
         function = inspect.unwrap(member) if callable(member) else None
-        if not inspect.isfunction(function) or function.__module__ != module_name:
-            continue  # a class, a constant, or a function from elsewhere
-        if in_file.get(function.__name__) != function.__code__:
-            return f"{path.name} has been changed since {name} was imported: restart the kernel and run it again."
+        if (
+            not inspect.isfunction(function)
+            or function.__module__ != module_name
+            or "<locals>" in function.__qualname__
+        ):
+            continue  # a class, a constant, or a function that is not written at the top level of this file
+        if function.__code__ not in saved.co_consts:
+            return (
+                f"{path.name} has changed since {function.__name__} was imported: restart the kernel and run it again."
+            )
     return None
 
 
 def _what_failed(error):
     """One sentence on an exception of a test: its message, and where it came from unless the test explains itself."""
     message = textwrap.shorten(str(error), 400, placeholder=" ...")
-    if isinstance(error, NotImplementedError) or (isinstance(error, AssertionError) and message):
+    if message and isinstance(error, AssertionError | NotImplementedError):
         return message
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if Path(frame.filename).name in ("student_code.py", "utils.py")]
-    place = ([frame for frame in ours if Path(frame.filename).parent == Path(__file__).parent] or frames)[-1]
-    where = f"{Path(place.filename).name}, line {place.lineno}: {place.line}"
-    return f"{type(error).__name__}{': ' if message else ''}{message} ({where})"
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # without verify's own
+    if isinstance(error, AssertionError) and frames:
+        return f"it does not hold that {frames[-1].line.removeprefix('assert ')} ({_place(frames[-1])})."
+    # An error inside a library is of interest where the student's code called the library.
+    ours = [frame for frame in frames if Path(frame.filename).parent == Path(__file__).parent] or frames[:1]
+    where = f" ({_place(ours[-1])})" if ours else ""
+    return f"{type(error).__name__}{': ' if message else ''}{message}{where}"
+
+
+def _place(frame):
+    return f"{Path(frame.filename).name}, line {frame.lineno}"
 
 
 def printable(text):
