@@ -1,0 +1,640 @@
+"""The report's one table of slides: question, room for the answer, and the reference answer with its source.
+
+The template is made of the questions alone, the reference copy of questions and answers, so the two cannot drift apart.
+Whatever depends on measured scores is computed from them. Answers mark **bold** and lowered_{...} words. This file
+stays with the staff.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from staff.kit.report.inputs import FPN_RESNET50, FPN_VGG19, PSP_RESNET50, Scores
+
+Paragraphs = Sequence[str]
+Answer = Paragraphs | Callable[[Scores], Paragraphs]
+Rows = Sequence[Sequence[str]]
+
+PAPERS = {
+    "FCN": ("FCN (Long et al., CVPR 2015), arXiv 1411.4038", "https://arxiv.org/abs/1411.4038"),
+    "FPN": ("FPN (Lin et al., CVPR 2017), arXiv 1612.03144", "https://arxiv.org/abs/1612.03144"),
+    "VGG": ("VGG (Simonyan and Zisserman, ICLR 2015), arXiv 1409.1556", "https://arxiv.org/abs/1409.1556"),
+    "ResNet": ("ResNet (He et al., CVPR 2016), arXiv 1512.03385", "https://arxiv.org/abs/1512.03385"),
+    "PSPNet": ("PSPNet (Zhao et al., CVPR 2017), arXiv 1612.01105", "https://arxiv.org/abs/1612.01105"),
+    "GIoU": (
+        "Generalized IoU (Rezatofighi et al., CVPR 2019)",
+        ""
+        "https://openaccess.thecvf.com/content_CVPR_2019/papers/Rezatofighi_Generalized_Intersection_Over_Union_A_Metric_and_a_Loss_for_CVPR_2019_paper.pdf",
+    ),
+}
+
+# Parameters and multiply-adds at 1 x 3 x 384 x 480, as `print_model_summary` prints them.
+PARAMETERS = {FPN_VGG19: 22_108_097, FPN_RESNET50: 26_116_033, PSP_RESNET50: 24_300_993}
+MULT_ADDS_G = {FPN_VGG19: 78.44, FPN_RESNET50: 21.90, PSP_RESNET50: 8.19}
+# What PSPNet's encoder runs of its 23.5 M parameters: conv1, layer1 and layer2; layer3 and layer4 are never called.
+PSP_UNUSED_PARAMETERS = 22_063_104
+
+# Two models this close on three frames are called level.
+LEVEL = 0.005
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of the notebook: the output of the cell with this id or tag, and the caption under it.
+
+    `output` counts the cell's pictures from 0; a function takes it from the scores.
+    """
+
+    cell: str
+    caption: str
+    output: int | Callable[[Scores], int] = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; its header and first `given` columns are in the template too. `rows` may be computed from the scores."""
+
+    header: Sequence[str]
+    rows: Rows | Callable[[Scores], Rows]
+    given: int = 1
+    widths: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One slide. `layout` is a key of design.LAYOUTS; `given_picture` is a file that the template shows as well."""
+
+    part: str
+    title: str
+    question: str
+    layout: str
+    answers: Sequence[Answer]
+    source: str
+    reading: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    given_picture: tuple[str, str] | None = field(default=None)
+
+
+TITLE = "Project 2: Segmentation with CNN"
+TEMPLATE_SUBTITLE = "Report. Answer on the slides in the room that is left, in your own words."
+REFERENCE_SUBTITLE = "Report, reference answers. For course staff."
+FIELDS = ("Name", "E-mail", "User name", "ID", "Section")
+
+
+def _score_rows(*models: str) -> Callable[[Scores], Rows]:
+    def rows(scores: Scores) -> Rows:
+        return [(model, *(f"{v:.4f}" for v in scores.first(model, 3)), f"{scores.mean(model):.4f}") for model in models]
+
+    return rows
+
+
+def _score_table(*models: str) -> Table:
+    return Table(("IoU", "Frame 1", "Frame 2", "Frame 3", "Mean"), _score_rows(*models), widths=(2.2, 1, 1, 1, 1))
+
+
+def _lead(scores: Scores, a: str, b: str) -> float:
+    """Return by how much the mean IoU of `a` is above that of `b`, each rounded as the answers print them."""
+    return round(scores.mean(a), 3) - round(scores.mean(b), 3)
+
+
+def _verdict(scores: Scores, a: str, b: str) -> str:
+    """Say in one sentence which of two models scores higher, by how much and on how many frames."""
+    first, second = sorted((a, b), key=scores.mean, reverse=True)
+    lead = _lead(scores, first, second)
+    won = sum(x > y for x, y in zip(scores.values(first), scores.values(second), strict=True))
+    means = f"{scores.mean(first):.3f} against {scores.mean(second):.3f}"
+    frames = f"{won} of {len(scores.frames)} frames"
+    if lead < LEVEL:
+        return f"**{a} and {b} are level**: {means} on average; {first} is ahead on {frames}."
+    return f"**{first} scores higher**: {means} on average, {lead:.3f} more, and ahead on {frames}."
+
+
+def _worst_frame(scores: Scores) -> str:
+    both = (FPN_VGG19, FPN_RESNET50)
+    low = min(scores.frames, key=lambda frame: min(scores.of(model, frame) for model in both))
+    return f"The hardest frame is {low}, with " + " and ".join(f"{scores.of(m, low):.3f} ({m})" for m in both) + "."
+
+
+def _vgg_against_resnet(scores: Scores) -> Paragraphs:
+    lead = _lead(scores, FPN_VGG19, FPN_RESNET50)
+    if abs(lead) < LEVEL:
+        why = (
+            "**Why so close**: the decoder is the same and both encoders reach the same stride of 32. What VGG-19 "
+            "gains by its convolutions at full resolution, ResNet-50 makes up for by depth, shortcuts and batch "
+            "normalisation."
+        )
+    elif lead > 0:
+        why = (
+            "**Why**: VGG-19 runs two convolutions at full and two at half resolution before its map at stride 4; "
+            "ResNet-50 halves the frame twice in its first two layers. IoU of a car is won and lost at its outline, "
+            "where that detail counts, and VGG-19 spends 3.6 times the multiply-adds on it."
+        )
+    else:
+        why = (
+            "**Why**: ResNet-50 is deeper and sees more context; its shortcuts and batch normalisation let all of it "
+            "train well, and its last stage offers the decoder 2048 maps against 512. VGG-19 has no such help and "
+            "learns more slowly, though it keeps more detail at full resolution."
+        )
+    return (
+        _verdict(scores, FPN_VGG19, FPN_RESNET50),
+        why,
+        _worst_frame(scores) + " A handful of frames shows a tendency, not a ranking.",
+    )
+
+
+def _size_rows(scores: Scores) -> Rows:
+    return [
+        (m, f"{PARAMETERS[m]:,}", f"{MULT_ADDS_G[m]:.2f} G", f"{scores.mean(m):.4f}") for m in (FPN_VGG19, FPN_RESNET50)
+    ]
+
+
+def _size_against_score(scores: Scores) -> Paragraphs:
+    lead = _lead(scores, FPN_RESNET50, FPN_VGG19)
+    if abs(lead) < LEVEL:
+        finding = "**The 18 % more parameters of ResNet-50 buy no measurable IoU here**: the two models are level."
+    elif lead > 0:
+        finding = (
+            f"**Here the model with 18 % more parameters, ResNet-50, also scores higher**, by {lead:.3f} on average."
+        )
+    else:
+        finding = (
+            f"**More parameters do not mean a higher score here**: ResNet-50 has 18 % more, and {-lead:.3f} less IoU."
+        )
+    return (
+        finding,
+        "**Two models cannot show a rule.** Parameters bound what a network can represent; what it learns depends on "
+        "how they are arranged (resolution, depth, shortcuts), on pre-training and data, and on how long it was "
+        "trained.",
+        "**Parameters are not cost either**: the smaller VGG-19 needs 3.6 times the multiply-adds, since its kernels "
+        "slide over large maps.",
+    )
+
+
+def _psp_against_fpn(scores: Scores) -> Paragraphs:
+    lead = _lead(scores, PSP_RESNET50, FPN_RESNET50)
+    if abs(lead) < LEVEL:
+        why = "Context and outline balance: PSPNet predicts at stride 8 (48 × 60), FPN at stride 4 (96 × 120)."
+    elif lead < 0:
+        why = (
+            "Our PSPNet predicts at stride 8 (48 × 60) and enlarges eight times, FPN at stride 4 (96 × 120): outlines "
+            "come out coarser. It also runs the encoder only up to layer2, and with one class there is little to "
+            "confuse that scene context would settle."
+        )
+    else:
+        why = (
+            "Pooled context keeps false alarms down, which here outweighs outlines predicted at stride 8 instead of 4."
+        )
+    return (
+        "**Why pool in a pyramid**: the region a deep unit really responds to is smaller than its receptive field in "
+        "theory. Pooling over the whole map hands every pixel the scene; a single global average would lose where "
+        "things are, so 2 × 2, 3 × 3 and 6 × 6 regions are pooled as well.",
+        _verdict(scores, PSP_RESNET50, FPN_RESNET50) + " " + why,
+    )
+
+
+def _most_different(a: str, b: str) -> Callable[[Scores], int]:
+    """Return a function from the scores to the number of the frame on which two models differ most."""
+
+    def frame(scores: Scores) -> int:
+        gaps = [abs(x - y) for x, y in zip(scores.values(a), scores.values(b), strict=True)]
+        return gaps.index(max(gaps))
+
+    return frame
+
+
+SLIDES = (
+    Slide(
+        "1.1",
+        "What segmentation is",
+        "What does image segmentation compute, and what does it tell you that a single label for the whole image does "
+        "not? Name two applications and say what the mask is good for in each.",
+        "picture right",
+        [
+            (
+                "**Segmentation gives every pixel a class.** The result is a mask of the image’s size: it says not "
+                "only what is there but where, and in which shape. Classification says only what.",
+                "**Semantic** segmentation gives all cars one label, **instance** segmentation each car its own. This "
+                "project does the first, with one class.",
+                "**Driver assistance**: masks of road, cars and people show where the car may go and what to keep "
+                "clear of.",
+                "**Medicine**: the outline of a tumour or an organ in a scan gives its place and volume, for "
+                "diagnosis and for planning a treatment.",
+            )
+        ],
+        "FCN paper, section 1; frame: CamVid (Brostow et al., 2009)",
+        ("FCN",),
+        figures=[Figure("vis-dataset", "A frame of the test set and its car mask (notebook, Part 1)")],
+    ),
+    Slide(
+        "1.2",
+        "Sigmoid and softmax",
+        "What does each of the two functions do to the output of a segmentation model, and when would you use it? "
+        "Name one difference between them and one thing they have in common.",
+        "answer",
+        [
+            (
+                "**Sigmoid**, σ(z) = 1 / (1 + exp(−z)), turns one number per pixel into one probability: car or not. "
+                "It suits one class, or several that may hold at once.",
+                "**Softmax**, S(z)_{i} = exp(z_{i}) / (exp(z_{1}) + … + exp(z_{C})), turns the C numbers of a pixel "
+                "into C probabilities. It suits classes of which exactly one holds: road, car, tree, …",
+                "**Difference**: softmax looks at all C numbers together. Its outputs sum to 1, so that raising one "
+                "lowers the others. Sigmoid treats each number on its own, and several outputs need not sum to 1.",
+                "**In common**: both map any real numbers to values between 0 and 1 that can be read as "
+                "probabilities; both grow with their own input and are differentiable, so that a loss can train "
+                "through them.",
+                "For two classes they are one and the same: the softmax of (z, 0) is (σ(z), 1 − σ(z)).",
+            )
+        ],
+        "follows from the two formulas",
+    ),
+    Slide(
+        "1.3",
+        "A mask applied to the image",
+        "Insert your picture of a frame, its car mask and the frame with the mask applied (TO-DO 3). What happens to "
+        "the colour of a pixel inside the mask, what to one outside, and why must the values be clipped?",
+        "picture below",
+        [
+            (
+                "**Inside** the mask 255 is added to red, while green and blue stay, so that cars are tinted and "
+                "still recognisable. **Outside** nothing changes, since the mask is 0 there.",
+                "**Clipping** keeps the sum in 0..255: a pixel with red 40 would get 295, which no 8-bit image can "
+                "hold.",
+            )
+        ],
+        "",
+        figures=[Figure("mask-visualise", "Frame, car mask, and the frame with the mask applied")],
+    ),
+    Slide(
+        "2.1a",
+        "Other encoders",
+        "VGG-19 and ResNet-50 are two of many networks that can serve as the encoder (backbone). Name four others and "
+        "say in a few words what sets each apart.",
+        "table above",
+        [
+            (
+                "Any network that makes feature maps at falling resolution will do: its classification layers are "
+                "left out and the maps of several stages go to the decoder.",
+                "All four are encoders of segmentation_models_pytorch, and swapping them in means changing one "
+                "argument.",
+            )
+        ],
+        "the papers named in the table; encoder list of segmentation_models_pytorch",
+        tables=[
+            Table(
+                ("Encoder", "Paper", "What sets it apart"),
+                [
+                    ("ResNeXt-50", "Xie et al. 2017, arXiv 1611.05431", "Bottlenecks with grouped convolutions"),
+                    (
+                        "DenseNet-121",
+                        "Huang et al. 2017, arXiv 1608.06993",
+                        "A layer reads all earlier ones of its block",
+                    ),
+                    ("MobileNetV2", "Sandler et al. 2018, arXiv 1801.04381", "Depthwise convolutions: small and fast"),
+                    (
+                        "EfficientNet-B0",
+                        "Tan and Le 2019, arXiv 1905.11946",
+                        "Depth, width and resolution scaled together",
+                    ),
+                ],
+                given=0,
+                widths=(1, 1.7, 2),
+            )
+        ],
+    ),
+    Slide(
+        "2.1b",
+        "Another segmentation architecture",
+        "Name a segmentation architecture other than FCN and FPN. How does it get from the encoder’s small maps back "
+        "to a mask of the image’s size, and in what does it differ from the FPN of this project?",
+        "answer",
+        [
+            (
+                "**U-Net** (Ronneberger, Fischer and Brox, MICCAI 2015, arXiv 1505.04597), made for microscope images "
+                "and very few of them.",
+                "**How it works**: the contracting path halves the maps and doubles their number, step by step. The "
+                "expanding path doubles height and width with an up-convolution, appends the encoder’s map of the "
+                "same size (the skip connection) and runs two 3 × 3 convolutions; a 1 × 1 convolution gives the class "
+                "scores.",
+                "**Against FPN**: U-Net concatenates the encoder’s maps and predicts from the last, largest one. FPN "
+                "brings all levels to 256 channels with 1 × 1 convolutions, adds them on the way up, and predicts "
+                "from all its levels together.",
+            )
+        ],
+        "U-Net paper, section 2; FPN paper, section 3",
+        ("FPN",),
+    ),
+    Slide(
+        "2.1c",
+        "From classifier to fully convolutional network",
+        "How does the FCN paper see the fully connected layers of a classification network, and what does that make "
+        "possible? Find the three networks that it adapts, with their convolution layers and parameters (its Table 1).",
+        "table above",
+        [
+            (
+                "**A fully connected layer is a convolution** whose kernel covers its whole input. Written that way, "
+                "the weights stay, but the input may have any size, and the output is a map of class scores, not one "
+                "label.",
+                "Overlapping regions share their computation: a 10 × 10 map of AlexNet’s scores takes 22 ms, more "
+                "than five times as fast as patch by patch (1.2 ms each). A 1 × 1 convolution scores the classes; "
+                "upsampling brings them back to the pixels.",
+            )
+        ],
+        "FCN paper, sections 3.1 and 4.1, Table 1 (which counts the converted layers in)",
+        ("FCN",),
+        tables=[
+            Table(
+                ("Model", "Convolution layers", "Parameters"),
+                [
+                    ("FCN-AlexNet", "8", "57 million"),
+                    ("FCN-VGG16", "16", "134 million"),
+                    ("FCN-GoogLeNet", "22", "6 million"),
+                ],
+                given=0,
+            )
+        ],
+    ),
+    Slide(
+        "2.2a",
+        "VGG-19: the layers",
+        "Count the layers of each kind in the original VGG-19 and in the encoder of your FPN (use the summary printed "
+        "in the notebook). What was left out, and why?",
+        "table right",
+        [
+            (
+                "The 19 of the name are the layers with weights: 16 convolutions and 3 fully connected ones.",
+                "**Left out** are the fully connected layers, with the two ReLUs between them. They turn the maps "
+                "into one vector for the whole image; a mask needs the maps themselves.",
+                "Without them the encoder has 20.0 of the original’s 143.7 million parameters and takes frames of any "
+                "size.",
+            )
+        ],
+        "VGG paper, Table 1, column E; model summary of the notebook",
+        ("VGG",),
+        tables=[
+            Table(
+                ("Layers", "Original", "Encoder"),
+                [
+                    ("Convolution", "16", "16"),
+                    ("ReLU", "18", "16"),
+                    ("Max-pooling", "5", "5"),
+                    ("Fully connected", "3", "0"),
+                ],
+            )
+        ],
+    ),
+    Slide(
+        "2.2b",
+        "VGG-19: height and width",
+        "What happens to height and width on the way through the encoder of FPN+VGG-19, and what in the decoder? "
+        "Which layers do it? Fill in the sizes for a frame of 384 × 480.",
+        "table right",
+        [
+            (
+                "**Encoder**: each of the five max-pooling layers (2 × 2, stride 2) halves both, down to 1/32. The 3 "
+                "× 3 convolutions are padded and keep the size; the channels grow from 64 to 512.",
+                "**Decoder**: the map is doubled three times, and at each step the encoder’s map of that size, "
+                "brought to 256 channels by a 1 × 1 convolution, is added.",
+                "All four levels then go to 96 × 120 and are summed. The head scores that map with a 1 × 1 "
+                "convolution and enlarges it four times, bilinearly.",
+            )
+        ],
+        "model summary of the notebook; FPN paper, section 3; sum of levels: Kirillov et al. 2019, arXiv 1901.02446",
+        ("VGG", "FPN"),
+        tables=[
+            Table(
+                ("Encoder, after", "Height × width", "Decoder, at", "Height × width "),
+                [
+                    ("the input", "384 × 480", "level 5", "12 × 15"),
+                    ("block 1", "192 × 240", "level 4", "24 × 30"),
+                    ("block 2", "96 × 120", "level 3", "48 × 60"),
+                    ("block 3", "48 × 60", "level 2", "96 × 120"),
+                    ("block 4", "24 × 30", "sum of levels", "96 × 120"),
+                    ("block 5", "12 × 15", "mask", "384 × 480"),
+                ],
+            )
+        ],
+    ),
+    Slide(
+        "2.3a",
+        "ResNet-50: layers, height and width",
+        "The same for ResNet-50: count the layers of each kind in the original and in the encoder, and fill in the "
+        "sizes for a frame of 384 × 480. Which layers halve height and width, and what does the decoder do?",
+        "two tables",
+        [
+            (
+                "**Encoder**: conv1 (7 × 7, stride 2) and the max-pooling halve the frame, then a stride-2 "
+                "convolution in the first bottleneck of layers 2, 3 and 4. **Decoder**: as with VGG-19, doubled from "
+                "12 × 15 to 96 × 120, then enlarged four times.",
+            )
+        ],
+        "ResNet paper, Table 1; model summary",
+        ("ResNet",),
+        tables=[
+            Table(
+                ("Layers", "Original", "Encoder"),
+                [
+                    ("Convolution on the main path", "49", "49"),
+                    ("Convolution in a shortcut", "4", "4"),
+                    ("Batch normalisation", "53", "53"),
+                    ("Bottleneck", "16", "16"),
+                    ("Max-pooling", "1", "1"),
+                    ("Fully connected", "1", "0"),
+                ],
+                widths=(2, 1, 1),
+            ),
+            Table(
+                ("After", "Height × width", "Channels"),
+                [
+                    ("conv1", "192 × 240", "64"),
+                    ("max-pooling", "96 × 120", "64"),
+                    ("layer1", "96 × 120", "256"),
+                    ("layer2", "48 × 60", "512"),
+                    ("layer3", "24 × 30", "1024"),
+                    ("layer4", "12 × 15", "2048"),
+                ],
+            ),
+        ],
+    ),
+    Slide(
+        "2.3b",
+        "ResNet-50 against VGG-19",
+        "How do FPN+ResNet-50 and FPN+VGG-19 compare in size? Give parameters and multiply-adds. Then describe at "
+        "least two more differences between the two encoders.",
+        "table above",
+        [
+            (
+                "**Size**: ResNet-50 has 18 % more parameters, yet VGG-19 needs 3.6 times the multiply-adds: it works "
+                "on large maps for longer.",
+                "**Shortcuts**: a bottleneck adds its input to its output, which lets gradients pass and makes depth "
+                "trainable. VGG-19 is a plain chain.",
+                "**Blocks**: 1 × 1, 3 × 3, 1 × 1 convolutions with batch normalisation, against plain 3 × 3 ones with "
+                "none.",
+                "**Shrinking**: strided convolutions and an early drop to a quarter, against five max-poolings.",
+            )
+        ],
+        "model summaries of the notebook; ResNet paper, sections 3 and 4.1; VGG paper, section 2.1",
+        ("VGG", "ResNet"),
+        tables=[
+            Table(
+                ("Model", "Parameters", "Multiply-adds", "Size of the parameters"),
+                [
+                    (m, f"{PARAMETERS[m]:,}", f"{MULT_ADDS_G[m]:.2f} G", f"{4 * PARAMETERS[m] / 1e6:.2f} MB")
+                    for m in (FPN_VGG19, FPN_RESNET50)
+                ],
+            )
+        ],
+    ),
+    Slide(
+        "2.4a",
+        "Feature maps at three depths",
+        "Insert the pictures of feature maps of FPN+ResNet-50: the first layer of the encoder, the last of its first "
+        "stage, the last of the decoder. What does each depth focus on?",
+        "three pictures",
+        [
+            (
+                "**Brightness, colour, edges.** Many maps look like the frame, upright or inverted; others show its "
+                "edges in one direction. Cars are treated like all else.",
+            ),
+            (
+                "**Lines and contours.** Most maps show short strokes of one direction, upright, level or slanting; a "
+                "few show outlines. The scene is hard to make out.",
+            ),
+            (
+                "**Objects and regions.** Cars stand out whole, bright or dark, in many maps; others show road, trees "
+                "or sky. Outlines are soft.",
+            ),
+        ],
+        "the notebook’s maps; compare Zeiler and Fergus 2014, arXiv 1311.2901",
+        ("ResNet", "FPN"),
+        figures=[
+            Figure("feature-maps-conv1", "First layer of the encoder: conv1"),
+            Figure("feature-maps-layer1", "Encoder: layer1, last bottleneck, conv2"),
+            Figure("feature-maps-seg-block", "Last layer of the decoder: seg_blocks[3]"),
+        ],
+    ),
+    Slide(
+        "2.4b",
+        "What the feature maps say about learning",
+        "Compare the three depths. What do they say about how the network learns to find cars?",
+        "answer",
+        [
+            (
+                "**From general to specific.** Early filters would serve any picture: that is why an encoder trained "
+                "on ImageNet is a good start. Only deeper layers become about cars, because only they get enough "
+                "context.",
+                "**Layers build on each other.** Edges become contours, contours parts, parts objects. Nobody "
+                "designed these features: the loss at the output sends gradients back through all layers, and each "
+                "learns what the next can use.",
+                "**Position is traded for meaning, then regained.** Depth costs resolution in the encoder; the "
+                "decoder combines the deep maps, which know what, with the shallow ones, which know where.",
+                "**The end is made for the task.** The decoder’s maps are of things: cars, and also road, trees and "
+                "sky, which tell where cars can be.",
+            )
+        ],
+        "the notebook’s maps; FCN paper, section 4.2; FPN paper, section 1",
+        ("FCN", "FPN"),
+    ),
+    Slide(
+        "3.1a",
+        "Why IoU is normalised",
+        "IoU divides the overlap of two masks by their union. What does this normalisation buy, compared with "
+        "counting the pixels in common or with pixel accuracy?",
+        "answer",
+        [
+            (
+                "IoU(A, B) = |A ∩ B| / |A ∪ B| lies **between 0** (nothing in common) **and 1** (the same mask), "
+                "whatever the masks.",
+                "**It does not depend on scale.** A car of 200 pixels and one of 20,000 count alike, at any "
+                "resolution, so that frames and models can be compared. A mere count of common pixels grows with the "
+                "car.",
+                "**It punishes both kinds of error.** A missed pixel makes the overlap smaller, a false alarm the "
+                "union larger. Marking the whole frame as car finds every pixel in common and still scores low.",
+                "**Background does not help.** If 3 % of a frame is car, an empty mask has a pixel accuracy of 97 %, "
+                "but an IoU of 0.",
+            )
+        ],
+        "GIoU paper, sections 1 and 3",
+        ("GIoU",),
+    ),
+    Slide(
+        "3.1b",
+        "Which prediction scores higher?",
+        "The picture shows a true mask and two predictions. Which prediction has the higher IoU? Argue with "
+        "intersection and union.",
+        "picture below",
+        [
+            (
+                "**Pred Mask1.** Both share the same pixels with the true mask, so the intersections are equal. Pred "
+                "Mask2 marks one region more, outside the true mask. It enlarges the union, and the same number of "
+                "pixels over a larger one is a lower IoU.",
+            )
+        ],
+        "definition of IoU",
+        ("GIoU",),
+        given_picture=("proj2_code/iou_question.png", "True mask, Pred Mask1 and Pred Mask2 (notebook, Question 3)"),
+    ),
+    Slide(
+        "3.2",
+        "The scores of the two models",
+        "Give the IoU of FPN-VGG19 and FPN-ResNet50 on the test frames (TO-DO 6) and show a frame on which they "
+        "differ. Which scores higher, and what in the two encoders explains it?",
+        "scores",
+        [_vgg_against_resnet],
+        "scores measured by the notebook with applyIoU",
+        tables=[_score_table(FPN_VGG19, FPN_RESNET50)],
+        figures=[
+            Figure(
+                "vgg19-show",
+                "FPN-VGG19: frame, true mask, prediction, errors",
+                _most_different(FPN_VGG19, FPN_RESNET50),
+            ),
+            Figure("resnet50-show", "FPN-ResNet50, the same frame", _most_different(FPN_VGG19, FPN_RESNET50)),
+        ],
+    ),
+    Slide(
+        "3.3",
+        "Parameters against performance",
+        "Set the number of parameters of the two models against their scores. Does the larger model do better? What "
+        "else decides how well, and how fast, a model segments?",
+        "table above",
+        [_size_against_score],
+        "model summaries and scores of the notebook",
+        ("VGG", "ResNet"),
+        tables=[Table(("Model", "Parameters", "Multiply-adds", "Mean IoU"), _size_rows)],
+    ),
+    Slide(
+        "EC 1",
+        "Extra credit 1: what PSPNet changes",
+        "Which shortcomings of FCN does the PSPNet paper name? What is the main difference in PSPNet’s architecture?",
+        "answer",
+        [
+            (
+                "**Mismatched relationship**: without the context of the scene, a boat on a river is taken for a car "
+                "because it looks like one.",
+                "**Confused categories**: one object is labelled in patches with two similar classes, such as "
+                "building and skyscraper.",
+                "**Inconspicuous classes**: small things, such as a pillow with the sheet’s pattern, are overlooked, "
+                "and very large ones, beyond the receptive field, come out broken.",
+                "**Main difference**: the pyramid pooling module. It averages the encoder’s last map over grids of 1 "
+                "× 1, 2 × 2, 3 × 3 and 6 × 6, shrinks each result to a quarter of the channels with a 1 × 1 "
+                "convolution, enlarges it and appends it to the map, so that every pixel is classified with the whole "
+                "scene in view.",
+                "In the paper a dilated ResNet (stride 8) and an auxiliary loss during training come with it.",
+            )
+        ],
+        "PSPNet paper, sections 3.1 to 3.3 and 4",
+        ("PSPNet",),
+    ),
+    Slide(
+        "EC 2",
+        "Extra credit 2: PSPNet against FPN",
+        "Why does PSPNet pool its features in a pyramid? Give the IoU of PSPNet-ResNet50 and FPN-ResNet50 on the test "
+        "frames and explain the difference.",
+        "scores and chart",
+        [_psp_against_fpn],
+        "PSPNet paper, sections 3.1 and 3.2; scores measured by the notebook",
+        ("PSPNet", "FPN"),
+        tables=[_score_table(PSP_RESNET50, FPN_RESNET50)],
+        figures=[Figure("chart-draw", "The scores of all models on the test frames (notebook, extra credit)")],
+    ),
+)
