@@ -1,0 +1,150 @@
+"""python -m grader ROOT grades ROOT/submission into ROOT/results/results.json; ROOT is Gradescope's /autograder."""
+
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests import TESTS
+
+from grader import submission, values
+from grader.results import Results
+from grader.testing import UNREADABLE, Broken, Failed, Student
+
+SOURCE = Path(__file__).resolve().parent.parent
+SECRET = ("grader", "tests", "reference.py", "expected.values")
+# Imported once, before the workers are forked, if the submission mentions them.
+PRELOAD = (
+    "torch",
+    "torchvision",
+    "segmentation_models_pytorch",
+    "albumentations",
+    "cv2",
+    "torchinfo",
+    "tqdm",
+    "matplotlib.pyplot",
+    "scipy.special",
+    "torchmetrics",
+)
+
+
+def main() -> int:
+    root = Path(sys.argv[1]).resolve()
+    results = Results(root / "results" / "results.json", TESTS)
+    results.publish()
+    try:
+        _grade(root, results)
+    except Exception:
+        traceback.print_exc()
+        results.notes = ["The autograder itself failed, which says nothing about this submission: tell the staff."]
+        return 1
+    finally:
+        results.publish(final=True)
+        print(results.table())
+    return 0
+
+
+def _grade(root: Path, results: Results) -> None:
+    uid = _spare_uid() if os.geteuid() == 0 else None
+    if uid is not None:
+        _close_off(root)
+    expected = values.loads((SOURCE / "expected.values").read_bytes())
+    limits = json.loads((SOURCE / "limits.json").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as work:
+        Path(work).chmod(0o755)
+        project = Path(work) / "project"
+        try:
+            found = submission.find(root / "submission", Path(work) / "unpacked")
+        except submission.Unusable as reason:
+            _fail_all(results, str(reason))
+            return
+        results.notes += found.notes
+        submission.lay_out(found, SOURCE / "project", project, uid)
+        shutil.rmtree(Path(work) / "unpacked", ignore_errors=True)
+        student = Student(SOURCE, project, _preload(found), uid, limits, expected)
+        try:
+            _report_isolation(student.isolation, uid)
+            _run_tests(student, results)
+        finally:
+            student.close()
+
+
+def _run_tests(student: Student, results: Results) -> None:
+    passed, notes = _judge(student.load, "student_code.py")
+    if not passed:
+        _fail_all(results, notes)
+        return
+    results.notes += notes if isinstance(notes, list) else []
+    todo = None
+    for i, test in enumerate(TESTS):
+        if test.todo != todo:
+            todo, student.timeouts = test.todo, 0
+        results.record(i, *_judge(partial(test.check, student), test.title))
+        results.publish()
+
+
+def _judge(check: Callable, what: str) -> tuple[bool, object]:
+    """Return whether a check passed and what it says. Whatever a worker may have made of its answer is a failure."""
+    try:
+        return True, check() or "As expected."
+    except Failed as failure:
+        return False, str(failure)
+    except Broken:
+        raise
+    except Exception:
+        traceback.print_exc()
+        return False, UNREADABLE.format(what)
+
+
+def _fail_all(results: Results, message: str) -> None:
+    results.notes.append(message)
+    for i in range(len(TESTS)):
+        results.record(i, False, message)
+
+
+def _preload(found: submission.Submission) -> list[str]:
+    mentioned = [name for name in PRELOAD if found.mentions(name.partition(".")[0])]
+    if found.mentions("utils"):
+        own = (SOURCE / "project" / "proj2_code" / "utils.py").read_text(encoding="utf-8")
+        mentioned += [name for name in PRELOAD if name in own and name not in mentioned]
+    return ["torch", *mentioned]
+
+
+def _spare_uid() -> int:
+    """A user id that nobody has, different for gradings side by side."""
+    uid = 20_000 + os.getpid() % 40_000
+    with contextlib.suppress(KeyError):
+        while pwd.getpwuid(uid):
+            uid += 1
+    return uid
+
+
+def _close_off(root: Path) -> None:
+    """Take from other users what the student's code must not read, or write."""
+    for path in [*(SOURCE / name for name in SECRET), root / "submission_metadata.json"]:
+        if path.exists():
+            path.chmod(0o700 if path.is_dir() else 0o600)
+    (root / "results").chmod(0o755)
+
+
+def _report_isolation(isolation: dict, uid: int | None) -> None:
+    """Say in the log for staff how far the student's code was kept apart."""
+    if isolation["landlock"]:
+        print("The student's code could neither read nor write the grader's files (Landlock).")
+    if isolation["uid"] is not None:
+        print(f"The student's code ran as a user of its own, {isolation['uid']}.")
+    elif uid is not None:
+        print(f"WARNING: the student's code ran as root, for no other user can read {isolation['barred']}.")
+    elif not isolation["landlock"]:
+        print("WARNING: the student's code ran with the grader's own rights; root, or Linux 5.13, would narrow them.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""TO-DO 6: applyIoU, with a model that takes an image's first channel for the car probability."""
+
+import numpy as np
+from grader.testing import Case, Failed, Outcome, best_of, describe, expect_close, expect_tensor, group
+from grader.values import Tensor, Thing
+
+TESTS, test = group("TO-DO 6: applyIoU")
+
+
+def expect_scores(name: str, scores: object, expected: list[float], tolerance: float = 1e-5) -> None:
+    """Fail unless `scores` is a list of 0-d float tensors with the expected values."""
+    if not isinstance(scores, list):
+        raise Failed(f"{name} should return a list, got {describe(scores)}.")
+    if len(scores) != len(expected):
+        raise Failed(f"{name} should return {len(expected)} scores for as many frames, got {len(scores)}.")
+    for i, (score, right) in enumerate(zip(scores, expected, strict=True)):
+        label = f"{name}'s score of frame {i}"
+        kind = score.dtype if isinstance(score, Tensor) and "float" in score.dtype else "float32"
+        expect_close(label, expect_tensor(Outcome(Case(label, ()), score, [], []), (), kind), right, tolerance)
+
+
+def _frame(predicted, true, height=32, width=64):
+    """A preprocessed pair, like those of utils.Dataset, whose cars are whole columns."""
+    image, mask = np.full((3, height, width), 0.2, np.float32), np.zeros((1, height, width), np.float32)
+    image[0, :, predicted] = 0.8
+    mask[0, :, true] = 1
+    return image, mask
+
+
+VISIBLE = (
+    [
+        _frame(slice(0, 20), slice(10, 30)),
+        _frame(slice(0, 20), slice(0, 20)),
+        _frame(slice(0, 20), slice(40, 60)),
+        _frame(slice(0, 20), slice(0, 25)),
+    ],
+    [1 / 3, 1, 0, 0.8],
+)
+
+
+def _run(student, frames, expected, stand_ins):
+    """Return the facts of the model and of the data set after applyIoU scored the frames as expected."""
+    model, dataset = Thing("model"), Thing("dataset", {"items": frames})
+    (outcome,) = student.call("applyIoU", [Case("applyIoU(model, dataset)", (model, dataset))], stand_ins)
+    expect_scores("applyIoU", outcome.value, expected)
+    return [argument.facts for argument in outcome.args]
+
+
+@test("test_applyIoU", 7, visible=True)
+def scores(student):
+    def attempt(stand_ins):
+        model, _ = _run(student, *VISIBLE, stand_ins)
+        _check_modes(model)
+
+    return best_of(attempt, ("IoU",))
+
+
+def _check_modes(model):
+    if not model["trained"] or any(model["trained"]):
+        raise Failed("applyIoU should run the model in eval mode, got training mode.")
+    if any(model["tracked"]):
+        raise Failed("applyIoU should run the model without gradients, got a run that tracks them.")
+
+
+@test("order and length", 3)
+def order(student):
+    overlaps = [3, 12, 0, 20, 7, 16, 1]
+    many = [_frame(slice(0, 20), slice(20 - n, 40 - n)) for n in overlaps]
+    one = [_frame(slice(0, 20), slice(0, 10), height=64, width=32)]
+
+    def attempt(stand_ins):
+        _run(student, many, [n / (40 - n) for n in overlaps], stand_ins)
+        _run(student, one, [0.5], stand_ins)
+        _run(student, [], [], stand_ins)
+
+    return best_of(attempt, ("IoU",))
+
+
+@test("leaves model and data set as they were", 3)
+def unmodified(student):
+    frames, expected = VISIBLE
+
+    def attempt(stand_ins):
+        model, dataset = _run(student, frames, expected, stand_ins)
+        if model["training"] != [True, False]:
+            raise Failed("applyIoU should leave every module in the mode it was in, but the model's modes changed.")
+        for before, after in zip(frames, dataset["items"], strict=True):
+            if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
+                raise Failed("applyIoU should leave the frames of the data set as they were, but changed them.")
+
+    return best_of(attempt, ("IoU",))
+
+
+@test("the FPN on street scenes", 2)
+def street(student):
+    def attempt(stand_ins):
+        network = Thing("result of", {"function": "load_FPN_resnet50"})
+        dataset = Thing("dataset", {"items": student.expected["frames"]})
+        case = Case("applyIoU(load_FPN_resnet50(), dataset)", (network, dataset))
+        (outcome,) = student.call("applyIoU", [case], stand_ins)
+        expect_scores("applyIoU", outcome.value, student.expected["fpn_iou"], 0.01)
+
+    return best_of(attempt, ("IoU", "load_FPN_resnet50"))

@@ -1,0 +1,74 @@
+"""TO-DO 4: load_FPN_resnet50."""
+
+import math
+
+from grader.testing import Case, Failed, describe, expect_close, expect_tensor, group
+from grader.values import Thing
+
+TESTS, test = group("TO-DO 4: load_FPN_resnet50")
+
+CALL = "load_FPN_resnet50()"
+
+
+def _network(student, probe=()):
+    """Return what is known of the network that the student's function returned."""
+    (outcome,) = student.call("load_FPN_resnet50", [Case(CALL, (), probe=tuple(probe))])
+    value = outcome.value
+    if not isinstance(value, Thing) or value.kind != "network":
+        raise Failed(f"{CALL} should return an smp.FPN, got {describe(value)}.")
+    return value.facts
+
+
+def _check_kind(facts):
+    if "segmentation_models_pytorch.decoders.fpn.model.FPN" not in facts["classes"]:
+        raise Failed(f"{CALL} should return an smp.FPN, got {str(facts['classes'][0]).rpartition('.')[2]}.")
+
+
+def _check_mode(facts):
+    if facts["training"]:
+        raise Failed(f"{CALL} should return a network in eval mode, but {facts['training'][0]} is in training mode.")
+
+
+def _check_weights(facts, expected):
+    """Compare every tensor's shape, sum and sum of magnitudes with those of the weight file."""
+    got = facts["state"]
+    if got.keys() != expected.keys():
+        name = min(got.keys() ^ expected.keys())
+        raise Failed(f"{CALL} should have the tensors of the weight file, got others, the first of them {name}.")
+    for name, (shape, *sums) in expected.items():
+        its_shape, *its_sums = got[name]
+        if list(its_shape) != list(shape):
+            raise Failed(f"{CALL}: {name} should have the shape {tuple(shape)}, got {tuple(its_shape)}.")
+        # A float16 network differs from the file in the last digits only.
+        tolerance = 1e-3 * sums[1] + 1e-6
+        if not all(math.isclose(a, b, abs_tol=tolerance) for a, b in zip(its_sums, sums, strict=True)):
+            raise Failed(f"{CALL} should hold the weights of models/resnet50_best_model_weights.pt, not so in {name}.")
+
+
+def _check_outputs(student, facts, expected):
+    for i, (output, right) in enumerate(zip(facts["outputs"], expected, strict=True), 1):
+        label = f"{CALL} on picture {i}, its output,"
+        outcome = type("Output", (), {"value": output, "case": Case(label, ())})
+        expect_close(label, expect_tensor(outcome, right.shape, "float32"), right, 2e-3)
+
+
+@test("test_load_FPN_resnet50", 7, visible=True)
+def network(student):
+    facts = _network(student)
+    _check_kind(facts)
+    _check_weights(facts, student.expected["fpn_state"])
+    _check_mode(facts)
+
+
+@test("its output on pictures of two sizes", 5)
+def outputs(student):
+    facts = _network(student, student.expected["probes"])
+    _check_outputs(student, facts, student.expected["fpn_outputs"])
+
+
+@test("every module in eval mode, one class, 0 to 1", 3)
+def modules(student):
+    probe = student.expected["probes"][0]
+    facts = _network(student, [probe])
+    _check_mode(facts)
+    _check_outputs(student, facts, student.expected["fpn_outputs"][:1])

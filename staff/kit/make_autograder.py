@@ -1,0 +1,154 @@
+"""Write dist/autograder.zip, what Gradescope runs: the grader, its tests, the sample data and the weights they need.
+
+What the tests expect of the networks, and torchmetrics' scores of masks, is worked out here with the reference, so
+that the grader neither drifts from it nor needs torch itself.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from archive import write_zip
+
+ROOT = Path(__file__).resolve().parents[2]
+KIT = ROOT / "staff" / "kit" / "autograder"
+sys.path[:0] = [str(ROOT / "proj2_code"), str(KIT)]
+from grader import values, worker
+
+# torch and what builds on it are imported where they are used: grade.py mostly needs no more than the list of files.
+
+ZIP = ROOT / "dist" / "autograder.zip"
+WEIGHTS = ("resnet50_best_model_weights.pt", "pspnet_resnet50_best_model_weights.pt")
+TEXT = {"", ".py", ".sh", ".txt", ".json"}
+CUT_OUT = (128, 192)
+
+
+def main() -> None:
+    """Build the zip and print where it is."""
+    try:
+        files = sources()
+    except FileNotFoundError as error:
+        sys.exit(f"No autograder was written. {error}")
+    build(files, ZIP)
+    print(f"Wrote {ZIP}: {len(files) + 1} files, {ZIP.stat().st_size / 2**20:.0f} MB.")
+
+
+def sources() -> dict[str, Path]:
+    """Return the files of the zip that lie in the repository, by their names in it. Raises FileNotFoundError."""
+    files = {path.relative_to(KIT).as_posix(): path for path in _plain_files(KIT)}
+    files["requirements.txt"] = ROOT / "requirements.txt"
+    files["reference.py"] = ROOT / "proj2_code" / "student_code.py"
+    sample = ROOT / "data" / "sample"
+    project = [ROOT / "proj2_code" / "utils.py", *_plain_files(sample), *(ROOT / "models" / name for name in WEIGHTS)]
+    files |= {f"project/{path.relative_to(ROOT).as_posix()}": path for path in project}
+    for path in (*files.values(), sample):
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing, and the autograder needs it.")
+    return files
+
+
+def build(files: dict[str, Path], target: Path) -> None:
+    """Write the zip of these files and of what the reference does with them."""
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    for name in contents:
+        if Path(name).suffix in TEXT:
+            contents[name] = contents[name].replace(b"\r\n", b"\n")  # Gradescope's shell takes no Windows line ends
+    write_zip(target, contents | {"expected.values": values.dumps(expected_values())})
+
+
+def expected_values() -> dict:
+    """Return what the tests compare with: see the modules of autograder/tests for how each entry is used."""
+    import torch
+
+    import student_code
+
+    torch.set_num_threads(1)  # the same sums in the same order on every run
+    fpn, psp = student_code.load_FPN_resnet50(), student_code.load_PSP_resnet50()
+    random = np.random.default_rng(0)
+    probes = [random.normal(0, 1, (1, 3, *size)).astype(np.float32) for size in ((64, 96), (96, 32))]
+    with torch.inference_mode():
+        outputs = [fpn(torch.from_numpy(probe)).numpy().round(4) for probe in probes]
+    frames = _cut_outs()
+    scores = {
+        name: [round(float(score), 4) for score in student_code.applyIoU(network, frames)]
+        for name, network in (("fpn_iou", fpn), ("psp_iou", psp))
+    }
+    if np.abs(np.subtract(scores["fpn_iou"], scores["psp_iou"])).max() < 0.03:
+        raise ValueError(f"FPN and PSPNet score too alike on the sample to be told apart: {scores}.")
+    return {
+        "fpn_state": {name: worker.fingerprint(tensor) for name, tensor in fpn.state_dict().items()},
+        "probes": probes,
+        "fpn_outputs": outputs,
+        "frames": frames,
+        **scores,
+        **_masks(),
+    }
+
+
+def _cut_outs() -> list[tuple[np.ndarray, np.ndarray]]:
+    """A window around the cars of each rendered scene, preprocessed."""
+    import utils
+
+    scenes = utils.Dataset(
+        ROOT / "data" / "sample" / "test",
+        ROOT / "data" / "sample" / "testannot",
+        classes=["car"],
+        preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn("resnet50")),
+    )
+    pairs = []
+    for i in range(len(scenes)):
+        image, mask = scenes[i]
+        corner = [
+            min(max(int(np.median(where)) - size // 2, 0), limit - size)
+            for where, size, limit in zip(mask[0].nonzero(), CUT_OUT, mask.shape[1:], strict=True)
+        ]
+        window = np.s_[:, corner[0] : corner[0] + CUT_OUT[0], corner[1] : corner[1] + CUT_OUT[1]]
+        pairs.append((np.ascontiguousarray(image[window]), np.ascontiguousarray(mask[window])))
+    return pairs
+
+
+def _masks() -> dict:
+    """Pairs of masks with torchmetrics' score of each: label, predict, target, IoU."""
+    import torch
+    from torchmetrics.functional.classification import binary_jaccard_index
+
+    random = np.random.default_rng(1)
+    empty, full = np.zeros((12, 9), np.float32), np.ones((12, 9), np.float32)
+    left = full.copy()
+    left[:, 4:] = 0
+    special = [
+        ("an empty mask with itself", empty, empty),
+        ("a full mask with itself", full, full),
+        ("a full mask with an empty one", full, empty),
+        ("an empty mask with a full one", empty, full),
+        ("two disjoint masks", left, full - left),
+        ("a mask within a full one", left, full),
+    ]
+    mixed = []
+    for height, width, share in ((12, 9, 0.5), (1, 50, 0.3), (40, 1, 0.7), (48, 64, 0.1), (31, 17, 0.9)):
+        predict = random.random((height, width)).astype(np.float32)
+        target = (random.random((height, width)) < share).astype(np.float32)
+        mixed.append((f"random probabilities of {height}×{width} with a mask", predict, target))
+        mixed.append((f"two random masks of {height}×{width}", (predict > 1 - share).astype(np.float32), target))
+
+    def scored(pairs):
+        return [
+            # Two empty masks agree; torchmetrics leaves open what that is worth.
+            (*pair, binary_jaccard_index(*map(torch.from_numpy, pair[1:]), threshold=0.5, zero_division=1).item())
+            for pair in pairs
+        ]
+
+    return {"special_masks": scored(special), "random_masks": scored(mixed)}
+
+
+def _plain_files(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    ]
+
+
+if __name__ == "__main__":
+    main()
