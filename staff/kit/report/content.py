@@ -51,11 +51,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; its header and first `given` columns are in the template too. `rows` may be computed from the scores."""
+    """A table; its header and its `given` columns are in the template too. `rows` may be computed from the scores."""
 
     header: Sequence[str]
     rows: Rows | Callable[[Scores], Rows]
-    given: int = 1
+    given: Sequence[int] = (0,)
     widths: Sequence[float] = ()
 
 
@@ -296,7 +296,7 @@ SLIDES = (
                         "Depth, width and resolution scaled together",
                     ),
                 ],
-                given=0,
+                given=(),
                 widths=(1, 1.7, 2),
             )
         ],
@@ -349,7 +349,7 @@ SLIDES = (
                     ("FCN-VGG16", "16", "134 million"),
                     ("FCN-GoogLeNet", "22", "6 million"),
                 ],
-                given=0,
+                given=(),
             )
         ],
     ),
@@ -411,6 +411,7 @@ SLIDES = (
                     ("block 4", "24 × 30", "sum of levels", "96 × 120"),
                     ("block 5", "12 × 15", "mask", "384 × 480"),
                 ],
+                given=(0, 2),
             )
         ],
     ),

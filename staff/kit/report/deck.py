@@ -91,8 +91,7 @@ def _table_rows(table: Table, filling: Filling | None) -> list[Sequence[str]]:
     if callable(rows):
         rows = rows(filling.scores if filling else Scores.unknown())
     if not filling:
-        blank = [""] * (len(table.header) - table.given)
-        rows = [[*row[: table.given], *blank] for row in rows]
+        rows = [[words if column in table.given else "" for column, words in enumerate(row)] for row in rows]
     return [table.header, *rows]
 
 
@@ -122,12 +121,12 @@ def _fill_cell(cell, words: str, is_head: bool, is_label: bool) -> None:
     if is_label:
         cell.fill.fore_color.theme_color = MSO_THEME_COLOR.BACKGROUND_2
     paragraph = cell.text_frame.paragraphs[0]
-    # An empty cell keeps the size for what will be written into it.
-    paragraph.font.size = Pt(design.TABLE_PT)
     for run in _add_runs(paragraph, words):
         run.font.size = Pt(design.TABLE_PT)
         run.font.bold = is_head or is_label
         run.font.color.theme_color = MSO_THEME_COLOR.BACKGROUND_1 if is_head else MSO_THEME_COLOR.TEXT_1
+    # The size of what will be written into an empty cell.
+    paragraph._p.append(parse_xml(design.end_of_paragraph(design.TABLE_PT)))
     for side in ("L", "R", "T", "B"):
         cell._tc.get_or_add_tcPr().append(parse_xml(design.border(side)))
     _fill_goes_last(cell)

@@ -162,8 +162,9 @@ def blank_deck() -> PresentationType:
 
 
 def _drop_unused_parts(deck):
-    """Leave out the thumbnail and printer settings, which would be those of python-pptx's template."""
-    for owner, unwanted in ((deck.part.package, RT.THUMBNAIL), (deck.part, RT.PRINTER_SETTINGS)):
+    """Leave out thumbnail, statistics and printer settings, which would be those of python-pptx's template."""
+    package, part = deck.part.package, deck.part
+    for owner, unwanted in ((package, RT.THUMBNAIL), (package, RT.EXTENDED_PROPERTIES), (part, RT.PRINTER_SETTINGS)):
         for rel_id in [rel_id for rel_id, rel in owner._rels.items() if rel.reltype == unwanted]:
             owner.drop_rel(rel_id)
 
@@ -339,6 +340,11 @@ def _label(name, box, words) -> str:
 def border(side: str) -> str:
     """Return the XML of one side (L, R, T or B) of a table cell's border."""
     return f'<a:ln{side} {nsdecls("a")} w="9525"><a:solidFill><a:srgbClr val="{RULE}"/></a:solidFill></a:ln{side}>'
+
+
+def end_of_paragraph(size: float) -> str:
+    """Return the XML that gives an empty paragraph its type size."""
+    return f'<a:endParaRPr {nsdecls("a")} lang="en-GB" sz="{int(size * 100)}"/>'
 
 
 _NO_LINE = "<a:ln><a:noFill/></a:ln>"
