@@ -22,8 +22,8 @@ from staff.figures.style import (
     NOT_CAR,
     POINTWISE,
     RULE,
+    SEGMENT,
     SHRINK,
-    SKIP,
     SMALL,
     TITLE,
     WIDTH,
@@ -34,7 +34,7 @@ from staff.figures.style import (
     tint,
 )
 
-STREET_SEED = 11
+STREET_SEED = 25
 
 KERNEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CONVOLUTION_INPUT = np.array(
@@ -93,7 +93,11 @@ def semantic_segmentation() -> Figure:
     picture(ax, left, upper, w, h, image)
     picture(ax, right, upper, w, h, labels, cmap=ListedColormap(CLASS_COLOURS.values()), vmin=0, vmax=len(names) - 1)
     cars = instances(labels == names.index("car"))
-    colours = ["#DDE2E7", *islice(cycle((CAR, CONV, SHRINK, GROW, POINTWISE, SKIP, NOT_CAR)), cars.max())]
+    colours = ["#DDE2E7", *islice(cycle((CAR, CONV, SHRINK, GROW, POINTWISE, SEGMENT, NOT_CAR)), cars.max())]
+    for number in range(1, cars.max() + 1):
+        rows, columns = np.nonzero(cars == number)
+        x = np.clip(columns.mean() / cars.shape[1] * w, 2.5, w - 2.5)
+        text(ax, left + x, lower + (1 - rows.min() / cars.shape[0]) * h + 1.6, f"car {number}", SMALL, weight="bold")
     picture(ax, left, lower, w, h, cars, cmap=ListedColormap(colours), vmin=0, vmax=len(colours) - 1)
     for i, identity in enumerate(np.unique(labels)):
         x, y = right + 4 + 21 * (i % 2), lower + h - 4.6 - 4.6 * (i // 2)

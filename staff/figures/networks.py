@@ -18,8 +18,8 @@ from staff.figures.style import (
     PANEL,
     POINTWISE,
     RULE,
+    SEGMENT,
     SHRINK,
-    SKIP,
     SMALL,
     arrow,
     box,
@@ -97,7 +97,7 @@ def fpn() -> Figure:
         box(ax, 20.6, y, 4, 2.6, POINTWISE, "1×1")
         box(ax, 36, y, 14, 6.4, GROW, shape(sizes.FPN_PYRAMID[level - 2]), head=f"p{level}")
         arrow(ax, (43, y), (50.5, y))
-        box(ax, 59, y, 17, 6.4, SKIP, shape(sizes.FPN_SUM), head=_steps(sizes.FPN_UPSAMPLINGS[level - 2]))
+        box(ax, 59, y, 17, 6.4, SEGMENT, shape(sizes.FPN_SUM), head=_steps(sizes.FPN_UPSAMPLINGS[level - 2]))
         ax.plot([67.5, 69, 69], [y, y, rows[5]], color=MUTED, lw=1.6, zorder=2)
         if level < 5:
             plus(ax, 25.8, y)
@@ -110,10 +110,10 @@ def fpn() -> Figure:
     plus(ax, 72.6, rows[5])
     arrow(ax, (67.5, rows[5]), (71.1, rows[5]))
     arrow(ax, (74.1, rows[5]), (76.1, rows[5]))
-    box(ax, 82.6, rows[5], 13, 6.4, SKIP, shape(sizes.FPN_SUM), head="sum")
+    box(ax, 82.6, rows[5], 13, 6.4, SEGMENT, shape(sizes.FPN_SUM), head="sum")
     box(ax, 82.6, rows[4], 13, 6.4, POINTWISE, shape((1, *sizes.FPN_SUM[1:])), head="conv 1×1")
     box(ax, 82.6, rows[3], 13, 6.4, GROW, shape(sizes.OUTPUT), head=f"×{sizes.FPN_HEAD_UPSAMPLING}")
-    box(ax, 82.6, rows[2], 13, 6.4, SKIP, shape(sizes.OUTPUT), head="sigmoid")
+    box(ax, 82.6, rows[2], 13, 6.4, SEGMENT, shape(sizes.OUTPUT), head="sigmoid")
     for level in (5, 4, 3):
         arrow(ax, (82.6, rows[level] - 3.2), (82.6, rows[level - 1] + 3.2))
 

@@ -17,14 +17,14 @@ from PIL import Image
 WIDTH = 90
 DPI = 200
 
-# Okabe and Ito's colours, which stay apart for every kind of colour vision; one meaning each in all the figures.
+# Okabe and Ito's colours, which stay apart for every kind of colour vision; one meaning each in all the diagrams.
 CAR = "#D55E00"
 NOT_CAR = "#33475B"
 CONV = "#0072B2"
 POINTWISE = "#CC79A7"
 SHRINK = "#E69F00"
 GROW = "#009E73"
-SKIP = "#56B4E9"
+SEGMENT = "#56B4E9"
 INK = "#1F2933"
 MUTED = "#5A6673"
 RULE = "#A9B4C0"
@@ -64,10 +64,9 @@ RC = {
     "font.size": TEXT,
     "axes.labelsize": TEXT,
     "figure.dpi": DPI,
-    "savefig.facecolor": "white",
 }
 
-# A car seen from the side, facing right, in a unit square; the wheels are cut into the outline's lower edge.
+# A car seen from the side, facing right, in a unit square; the wheels reach below the body.
 _CAR_BODY = [(0.0, 0.2), (0.0, 0.5), (0.03, 0.58), (0.16, 0.62), (0.27, 0.93), (0.33, 1.0), (0.62, 1.0), (0.68, 0.95)]
 _CAR_BODY += [(0.82, 0.62), (0.95, 0.56), (1.0, 0.46), (1.0, 0.2)]
 _CAR_GLASS = [
@@ -96,31 +95,33 @@ def tint(colour: str, strength: float = 0.18) -> tuple[float, float, float]:
     return 1 - strength * (1 - red), 1 - strength * (1 - green), 1 - strength * (1 - blue)
 
 
+def line_pitch(size: float) -> float:
+    """Return the distance of two baselines, in units of the page, for type of `size` points."""
+    return 1.4 * size * 10 / 72
+
+
 def text(ax: Axes, x: float, y: float, words: str, size: float = TEXT, **kwargs) -> None:
     """Write the lines of `words` centred on (x, y).
 
     Lines stand on baselines set from their number alone, so that neighbours with and without descenders are level.
     """
-    lines, pitch = words.split("\n"), 1.4 * size * 10 / 72
+    lines = words.split("\n")
     for i, line in enumerate(lines):
-        baseline = y + ((len(lines) - 1) / 2 - i) * pitch - 0.36 * size * 10 / 72
+        middle = y + ((len(lines) - 1) / 2 - i) * line_pitch(size)
+        baseline = middle - 0.36 * size * 10 / 72
         ax.text(x, baseline, line, size=size, **{"ha": "center", "va": "baseline", "zorder": 7, **kwargs})
 
 
-def box(
-    ax: Axes, x: float, y: float, w: float, h: float, colour: str, words: str = "", size: float = SMALL, head: str = ""
-) -> None:
-    """Draw a rounded box with its centre at (x, y), `words` inside, and over them `head` in bold."""
+def box(ax: Axes, x: float, y: float, w: float, h: float, colour: str, words: str, head: str = "") -> None:
+    """Draw a rounded box with its centre at (x, y) and in it a line of `words`, under `head` in bold."""
     shape = "round,pad=0,rounding_size=0.8"
     corner = (x - w / 2, y - h / 2)
     ax.add_patch(
         FancyBboxPatch(corner, w, h, boxstyle=shape, facecolor=tint(colour), edgecolor=colour, lw=1.4, zorder=3)
     )
-    if not head:
-        return text(ax, x, y, words, size)
-    pitch = 1.4 * size * 10 / 72
-    text(ax, x, y + pitch * (words.count("\n") + 1) / 2, head, size, weight="bold")
-    text(ax, x, y - pitch / 2, words, size)
+    shift = line_pitch(SMALL) / 2 if head else 0
+    text(ax, x, y + shift, head, SMALL, weight="bold")
+    text(ax, x, y - shift, words, SMALL)
 
 
 def arrow(ax: Axes, *points: tuple[float, float], colour: str = MUTED, lw: float = 1.6) -> None:
@@ -132,11 +133,12 @@ def arrow(ax: Axes, *points: tuple[float, float], colour: str = MUTED, lw: float
     ax.add_patch(FancyArrowPatch(points[-2], points[-1], color=colour, lw=lw, joinstyle="miter", zorder=2, **head))
 
 
-def plus(ax: Axes, x: float, y: float, r: float = 1.5) -> None:
-    """Draw an addition node."""
+def plus(ax: Axes, x: float, y: float) -> None:
+    """Draw an addition node, 3 units across."""
+    r, arm = 1.5, 0.8
     ax.add_patch(Circle((x, y), r, facecolor="white", edgecolor=INK, lw=1.4, zorder=4))
-    ax.plot([x - 0.55 * r, x + 0.55 * r], [y, y], color=INK, lw=1.6, zorder=5)
-    ax.plot([x, x], [y - 0.55 * r, y + 0.55 * r], color=INK, lw=1.6, zorder=5)
+    ax.plot([x - arm, x + arm], [y, y], color=INK, lw=1.6, zorder=5)
+    ax.plot([x, x], [y - arm, y + arm], color=INK, lw=1.6, zorder=5)
 
 
 def slab(ax: Axes, x: float, y: float, w: float, h: float, colour: str, faded: bool = False) -> None:
@@ -151,10 +153,10 @@ def slab(ax: Axes, x: float, y: float, w: float, h: float, colour: str, faded: b
         ax.add_patch(Polygon(corners, facecolor="white" if faded else tint(colour, strength), **edge))
 
 
-def bracket(ax: Axes, x0: float, x1: float, y: float, words: str, size: float = TEXT) -> None:
+def bracket(ax: Axes, x0: float, x1: float, y: float, words: str) -> None:
     """Draw a bracket from x0 to x1 at height y, open to below, with the lines of `words` above it."""
     ax.plot([x0, x0, x1, x1], [y - 1.2, y, y, y - 1.2], color=RULE, lw=1.4)
-    text(ax, (x0 + x1) / 2, y + 0.9 + (words.count("\n") + 1) * 0.7 * size * 10 / 72, words, size)
+    text(ax, (x0 + x1) / 2, y + 0.9 + (words.count("\n") + 1) / 2 * line_pitch(TEXT), words)
 
 
 def picture(ax: Axes, x: float, y: float, w: float, h: float, values, **kwargs) -> None:
@@ -164,9 +166,9 @@ def picture(ax: Axes, x: float, y: float, w: float, h: float, values, **kwargs) 
     frame(ax, x, y, w, h)
 
 
-def frame(ax: Axes, x: float, y: float, w: float, h: float, colour: str = RULE) -> None:
+def frame(ax: Axes, x: float, y: float, w: float, h: float) -> None:
     """Outline the rectangle with its lower left corner at (x, y)."""
-    ax.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colour, lw=1.2, zorder=6))
+    ax.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=RULE, lw=1.2, zorder=6))
 
 
 def car(ax: Axes, x: float, y: float, w: float, h: float, colour: str, flat: bool = False) -> None:
@@ -226,7 +228,6 @@ def car_mask(rows: int, columns: int, left: float, bottom: float, w: float, h: f
 
 def pixels(fig: Figure) -> Image.Image:
     """Return `fig` as the picture that is stored: 256 colours, which halve the file and cannot be told apart by eye."""
-    fig.set_dpi(DPI)
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
@@ -235,5 +236,8 @@ def pixels(fig: Figure) -> Image.Image:
 def save(fig: Figure, path: Path) -> None:
     """Write `fig` as a PNG that has the same bytes every time; an earlier file stays until the new one is complete."""
     unfinished = path.with_suffix(".unfinished")
-    pixels(fig).save(unfinished, format="png", optimize=True)
-    unfinished.replace(path)
+    try:
+        pixels(fig).save(unfinished, format="png", optimize=True)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
