@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import h5py
@@ -68,15 +69,25 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
 
     class Interrupt(train_module.Clock):
         def on_train_epoch_start(self, trainer, *_):
-            if trainer.current_epoch == 1:
+            if trainer.global_step == 2:
                 raise RuntimeError("killed")
+
+    class Resumed(train_module.Clock):
+        steps: ClassVar[list[int]] = []
+
+        def on_train_epoch_start(self, trainer, *_):
+            self.steps.append(trainer.global_step)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "Clock", Interrupt)
         with pytest.raises(RuntimeError, match="killed"):
             train_module.train(str(recipe), arguments(tmp_path / "cut", data))
-    assert not (tmp_path / "cut" / "tiny" / "only" / "weights.pt").exists()
-    resumed = train_module.train(str(recipe), arguments(tmp_path / "cut", data))
+    left = sorted(path.name for path in (tmp_path / "cut" / "tiny" / "only").iterdir() if path.is_file())
+    assert left == ["last.ckpt"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "Clock", Resumed)
+        resumed = train_module.train(str(recipe), arguments(tmp_path / "cut", data))
+    assert Resumed.steps == [2]
     expected, got = read_state(whole), read_state(resumed)
     assert expected.keys() == got.keys()
     for name, value in expected.items():

@@ -195,9 +195,9 @@ class StreetData(lightning.LightningDataModule):
         self.seed, self.data = seed, data
 
     def train_dataloader(self) -> DataLoader:
-        # Rebuilt every epoch: the seed moves on with it, so a resumed run sees the crops it would have seen.
+        # Rebuilt every epoch: the seed moves on with the steps, so a resumed run sees the crops it would have seen.
         length = self.steps_per_epoch * self.batch_size * self.trainer.world_size
-        crops = StreetCrops(self.sampling, length, self.seed + self.trainer.current_epoch, self.data)
+        crops = StreetCrops(self.sampling, length, self.seed + self.trainer.global_step, self.data)
         return DataLoader(crops, self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> list[DataLoader]:

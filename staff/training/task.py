@@ -85,6 +85,8 @@ class SegmentationTask(lightning.LightningModule):
                 parameter.requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
+        # Dropout then draws after an interruption what it would have drawn without.
+        torch.manual_seed(1000 * self.global_step + self.global_rank)
         # The Trainer leaves the mode of the modules alone after a validation, so it is set here.
         self.network.train()
         if self.hparams.freeze_batch_norm:

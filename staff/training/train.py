@@ -90,13 +90,11 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
 
 def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.Namespace) -> lightning.Trainer:
     epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
-    checkpoint = ModelCheckpoint(
-        folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    checkpoint = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     return lightning.Trainer(
         accelerator=arguments.accelerator,
         devices=arguments.devices,
-        max_epochs=epochs,
+        max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
         callbacks=[checkpoint, EMAWeightAveraging(decay=stage.get("ema", 0.995)), clock],

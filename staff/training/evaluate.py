@@ -1,0 +1,149 @@
+"""Score the three models on a folder of CamVid's format: `python staff/training/evaluate.py --images DIR --masks DIR`.
+
+Without folders: the handout's test frames, or the rendered sample where CamVid has not been fetched. Leaves
+`scores.csv` (per frame and, as frame "all", over the data set: IoU, precision, recall) and `worst_MODEL.png`, a contact
+sheet of each model's worst frames, in `build/evaluation/`.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torchmetrics.functional.classification import binary_stat_scores
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "proj2_code"))
+
+import student_code
+import utils
+
+LOADERS = {
+    "FPN-VGG19": (student_code.load_FPN_vgg19, "vgg19"),
+    "FPN-ResNet50": (student_code.load_FPN_resnet50, "resnet50"),
+    "PSPNet-ResNet50": (student_code.load_PSP_resnet50, "resnet50"),
+}
+
+
+class Counts(NamedTuple):
+    """Pixels of class car: found, falsely found and missed. Counts of frames are summed before they are divided."""
+
+    hit: int
+    false_alarm: int
+    missed: int
+
+    def iou(self) -> float:
+        return ratio(self.hit, self.hit + self.false_alarm + self.missed)
+
+    def precision(self) -> float:
+        return ratio(self.hit, self.hit + self.false_alarm)
+
+    def recall(self) -> float:
+        return ratio(self.hit, self.hit + self.missed)
+
+
+def ratio(part: int, whole: int) -> float:
+    """part / whole, and 1 where there was nothing to find and nothing was found."""
+    return part / whole if whole else 1.0
+
+
+def total(counts: list[Counts]) -> Counts:
+    return Counts(*map(sum, zip(*counts, strict=True)))
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, dataset: utils.Dataset, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """(predicted, true) masks of one pair, H×W bool."""
+    image, mask = dataset[index]
+    like = next(model.parameters())
+    x = torch.from_numpy(image)[None].to(like).contiguous(memory_format=torch.channels_last)
+    return model(x)[0, 0].cpu().numpy() > 0.5, mask[0] > 0.5
+
+
+def count(predicted: np.ndarray, true: np.ndarray) -> Counts:
+    hit, false_alarm, _, missed, _ = binary_stat_scores(torch.from_numpy(predicted).int(), torch.from_numpy(true).int())
+    return Counts(hit.item(), false_alarm.item(), missed.item())
+
+
+def build_dataset(images: Path, masks: Path, encoder: str) -> utils.Dataset:
+    return utils.Dataset(
+        images,
+        masks,
+        classes=["car"],
+        augmentation=utils.get_validation_augmentation(),
+        preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn(encoder)),
+    )
+
+
+def evaluate(model: nn.Module, dataset: utils.Dataset, label: str) -> list[Counts]:
+    """The counts of every frame, in the order of the data set."""
+    with utils.evaluation_mode(model):
+        return [count(*predict(model, dataset, i)) for i in tqdm(range(len(dataset)), desc=label)]
+
+
+def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], target: Path) -> None:
+    """Error maps of some frames over the frames themselves, three in a row, each with its name."""
+    plain = utils.Dataset(dataset.images_fps[0].parent, dataset.masks_fps[0].parent, ["car"], dataset.augmentation)
+    tiles = []
+    with utils.evaluation_mode(model):
+        for i in indices:
+            tile = utils.error_map(*predict(model, dataset, i), plain[i][0])
+            cv2.putText(tile, dataset.names[i], (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+            tiles.append(tile)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 3)
+    sheet = np.vstack([np.hstack(tiles[i : i + 3]) for i in range(0, len(tiles), 3)])
+    cv2.imwrite(str(target), sheet[..., ::-1])
+
+
+def write_scores(rows: list[dict], target: Path) -> None:
+    with target.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, ["model", "frame", "iou", "precision", "recall"])
+        table.writeheader()
+        table.writerows(rows)
+
+
+def row(model: str, frame: str, counts: Counts) -> dict:
+    scores = {"iou": counts.iou(), "precision": counts.precision(), "recall": counts.recall()}
+    return {"model": model, "frame": frame} | {name: f"{value:.4f}" for name, value in scores.items()}
+
+
+def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[dict]:
+    """Evaluate the three models, write the CSV and the contact sheets to ``out``, return the CSV's rows."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, (load, encoder) in LOADERS.items():
+        model, dataset = load(), build_dataset(images, masks, encoder)
+        counts = evaluate(model, dataset, name)
+        rows += [row(name, frame, frame_counts) for frame, frame_counts in zip(dataset.names, counts, strict=True)]
+        rows.append(row(name, "all", total(counts)))
+        worst_first = sorted(range(len(counts)), key=lambda i: counts[i].iou())
+        contact_sheet(model, dataset, worst_first[:worst], out / f"worst_{name}.png")
+    write_scores(rows, out / "scores.csv")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="folder of frames")
+    parser.add_argument("--masks", type=Path, help="folder of their label images")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "evaluation")
+    arguments = parser.parse_args()
+    if (arguments.images is None) != (arguments.masks is None):
+        parser.error("--images and --masks belong together: name both or neither.")
+    images, masks = (arguments.images, arguments.masks) if arguments.images else utils.get_test_dirs()
+    rows = evaluate_all(images, masks, arguments.out)
+    print(f"\n{'model':18}{'frame':24}{'IoU':>8}{'precision':>11}{'recall':>8}")
+    for entry in rows:
+        if entry["frame"] == "all" or len(rows) <= 30:
+            print("{model:18}{frame:24}{iou:>8}{precision:>11}{recall:>8}".format(**entry))
+    print(f"All frames: {arguments.out / 'scores.csv'}")
+
+
+if __name__ == "__main__":
+    main()
