@@ -349,19 +349,26 @@ def test_it_runs_on_the_real_frames_and_stores_what_it_shows(tmp_path, stored):
 def test_what_is_saved_is_in_force_in_the_next_cell(stored, tmp_path):
     for part in ("proj2_code", "proj2_unit_tests"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    saved = "from pathlib import Path\nfile = Path('proj2_code/student_code.py')\ncode = file.read_text('utf-8')\n"
-    one_line_more = saved + "file.write_text(code.replace('def sigmoid', '\\n\\ndef sigmoid'), 'utf-8')"
-    wrong = saved + "file.write_text(code.replace('(1 + e)', '(2 + e)'), 'utf-8')"
-    right = saved + "file.write_text(code.replace('(2 + e)', '(1 + e)'), 'utf-8')"
+    edits = {
+        "one line more": "code.replace('def sigmoid', '\\n\\ndef sigmoid')",
+        "wrong": "code.replace('(1 + e)', '(2 + e)')",
+        "right again": "code.replace('(2 + e)', '(1 + e)')",
+        "no Python": "code + 'def ('",
+        "mended": "code.removesuffix('def (')",
+    }
+    edit = "file = Path('proj2_code/student_code.py')\ncode = file.read_text('utf-8')\nfile.write_text({}, 'utf-8')"
     setup = [cell_of(stored, name).source for name in ("imports", "project-root", "import-project")]
     check = cell_of(stored, "sigmoid-test").source
-    sources = [*setup, check, one_line_more, check, wrong, check, right, check]
+    sources = [*setup, check]
+    for change in edits.values():
+        sources += [edit.format(change), check]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
 
     run_notebook.execute(notebook, tmp_path)
 
     said = [text_of(cell) for cell in notebook.cells if cell.source == check]
-    assert ["Correct" in text for text in said] == [True, True, False, True], said
+    right = {name: "Correct" in text for name, text in zip(["as it is", *edits], said, strict=True)}
+    assert right == {name: name not in ("wrong", "no Python") for name in right}, said
 
 
 # The runner, on small notebooks
