@@ -96,9 +96,10 @@ def softmax(x, dim=0):
     x = _as_floating(x)
     # e^(x_i - m) / sum_j e^(x_j - m) = softmax(x)_i for every m, since e^-m cancels. With m the largest x_j, every
     # exponent is at most 0, so nothing overflows, and one of them is 0, so the sum is at least 1.
-    largest = x.amax(dim, keepdim=True).detach()  # constant: the result, and so its gradient, does not depend on m
-    e = torch.exp(x - largest)
-    return e / e.sum(dim, keepdim=True)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # 16 bits would round the differences and the sum
+    largest = wide.amax(dim, keepdim=True).detach()  # constant: the result, and so its gradient, does not depend on m
+    e = torch.exp(wide - largest)
+    return (e / e.sum(dim, keepdim=True)).to(x.dtype)
     ### END SOLUTION
 
 
@@ -292,7 +293,7 @@ def IoU(predict, target):
     """
     # TO-DO 5: IoU
     ### BEGIN SOLUTION
-    predict, target = _as_tensor(predict), _as_tensor(target)
+    predict, target = _as_floating(predict), _as_floating(target)
     if predict.shape != target.shape:
         raise ValueError(f"Masks of one shape are needed, not {tuple(predict.shape)} and {tuple(target.shape)}.")
     for name, mask in (("predict", predict), ("target", target)):

@@ -324,8 +324,10 @@ def predict_mask(model, image, preprocessing_fn, max_side=960):
         max_side: a larger picture is shrunk to this height or width for the network, which costs memory by the pixel
             and knows cars of the sizes they have in frames of 360×480.
 
-    Returns H×W uint8: 1 where the network is more than half certain of a car.
+    Returns H×W uint8: 1 where the network is more than half certain of a car. Raises `ValueError` for other shapes.
     """
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"A picture is H×W×3 in RGB, not {'×'.join(map(str, image.shape))}.")
     height, width = image.shape[:2]
     scale = min(1, max_side / max(height, width))
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
