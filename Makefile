@@ -4,7 +4,7 @@ PY := .venv/bin/python
 MODEL ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab data lint train-data train evaluate notebook figures sample starter autograder report bench clean
+.PHONY: help run test lab data lint train-data train evaluate notebook figures sample starter autograder report card bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,10 @@ autograder: .venv/staff-ready ## dist/autograder.zip, what Gradescope runs
 report: .venv/staff-ready ## proj2_template.pptx and the filled reference in dist/
 	@$(PY) staff/kit/make_report.py
 
+card: .venv/staff-ready ## measure the models, write their card and the README's scores and picture
+	@$(PY) staff/training/model_card.py
+	@$(PY) staff/figures/draw_street.py
+
 bench: .venv/staff-ready ## the measured speeds of the README
 	@$(PY) staff/benchmarks/bench.py
 
@@ -60,6 +64,7 @@ clean: ## remove what the targets above have made; downloads and weights stay
 	@rm -rf build dist
 
 .venv/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it, as in: make run PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "Installing into .venv: about 6 GB with PyTorch, some minutes the first time."
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@$(PY) -m pip install -r requirements.txt

@@ -2,7 +2,7 @@
 
 Needs CamVid's val split and test frames (`make train-data`). Writes to `models/`: `scores.csv`, how each frame of val,
 test and sample is met; `README.md`, from it and from `lineage.json`; `failures.png`, the rendered scenes on which the
-models do worst.
+models do worst. Puts the scores of the test frames into the project's README too.
 """
 
 import csv
@@ -31,6 +31,10 @@ RENDERINGS = 30
 PARAMETERS = {"FPN-VGG19": "22,108,097", "FPN-ResNet50": "26,116,033", "PSPNet-ResNet50": "24,300,993"}
 MULT_ADDS = {"FPN-VGG19": "78.44", "FPN-ResNet50": "21.90", "PSPNet-ResNet50": "8.19"}
 
+TEST_HEAD = """\
+| model | 0001TP_009780 | Seq05VD_f03030 | Seq05VD_f04110 |
+|---|---|---|---|
+"""
 CARD = """\
 # The three models
 
@@ -51,9 +55,7 @@ state dicts in float16 (batch norms in float32); PSPNet's `encoder.layer3` and `
 
 IoU of class car on the handout's three test frames, padded to 384×480 by mirroring, in brackets the handout's scores:
 
-| model | 0001TP_009780 | Seq05VD_f03030 | Seq05VD_f04110 |
-|---|---|---|---|
-{test_scores}
+{test_head}{test_scores}
 
 The data-set scores (intersections and unions summed over all frames) on CamVid's val split (101 frames), on those
 three test frames and on the three rendered scenes of `data/sample`:
@@ -102,6 +104,14 @@ def measure(out: Path) -> list[dict]:
     for name, (images, masks) in SETS.items():
         rows += [{"set": name} | row for row in evaluate_all(images, masks, out / name)]
     return rows
+
+
+def update_readme(rows: list[dict], readme: Path) -> None:
+    """Replace what stands between README's two score marks by the table of the test frames."""
+    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- scores -->\n")
+    _, _, after = rest.partition("<!-- /scores -->\n")
+    text = f"{before}<!-- scores -->\n{TEST_HEAD}{test_table(rows)}\n<!-- /scores -->\n{after}"
+    replace(readme, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_csv(rows: list[dict], target: Path) -> None:
@@ -153,6 +163,7 @@ def lineage_list(lineages: dict[str, list[dict]]) -> str:
 def card(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
     return CARD.format(
         networks=network_table(),
+        test_head=TEST_HEAD,
         test_scores=test_table(rows),
         set_scores=set_table(rows),
         lineages=lineage_list(lineages),
@@ -184,6 +195,7 @@ def main() -> None:
     write_csv(rows, MODELS / "scores.csv")
     text = card(rows, json.loads((MODELS / "lineage.json").read_text(encoding="utf-8")))
     replace(MODELS / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))
+    update_readme(rows, ROOT / "README.md")
     print(MODELS / "README.md")
 
 

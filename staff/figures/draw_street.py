@@ -1,0 +1,36 @@
+"""Draw the README's picture, `staff/figures/street.png`: a CamVid frame, its true mask, the predicted one, the errors.
+
+Needs the test frames (`make data`). The frame is a figure here, credited to Brostow et al.; it is not part of the data.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "proj2_code"))
+
+import student_code
+import utils
+
+PICTURE = Path(__file__).resolve().parent / "street.png"
+FRAME = "Seq05VD_f04110"
+
+
+def main() -> None:
+    dataset = student_code.create_vis_dataset()
+    if FRAME not in dataset.names:
+        raise SystemExit(f"{FRAME} is not among {', '.join(dataset.names)}: run `make data` first.")
+    image, mask = dataset[dataset.names.index(FRAME)]
+    predicted = utils.predict_mask(student_code.load_FPN_resnet50(), image, utils.get_preprocessing_fn("resnet50"))
+    utils.show_prediction(image, mask, predicted)
+    plt.gcf().savefig(PICTURE, dpi=75, metadata={"Software": None})
+    print(PICTURE)
+
+
+if __name__ == "__main__":
+    main()

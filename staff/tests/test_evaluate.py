@@ -1,0 +1,146 @@
+"""Scores of the models: against torchmetrics, against what the model card claims, and the files they are written to."""
+
+import csv
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchmetrics.classification import BinaryJaccardIndex, BinaryPrecision, BinaryRecall
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "staff" / "training"))
+
+import evaluate
+import model_card
+import plot_curves
+from evaluate import Counts
+
+
+class Reddish(nn.Module):
+    """A stand-in for a network: the probability of car is how red a pixel is, before normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.scale * (x[:, :1] - x[:, 2:]))
+
+
+@pytest.fixture
+def street(tmp_path) -> tuple[Path, Path]:
+    """Three frames: a car found in part with a false alarm, none at all, and one that is missed."""
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    red, grey = (220, 40, 40), (120, 120, 120)
+    images.mkdir()
+    masks.mkdir()
+    for name, painted, labelled in (("a", (10, 30), (20, 40)), ("b", None, None), ("c", None, (5, 15))):
+        image, labels = np.full((64, 64, 3), grey, np.uint8), np.full((64, 64), 3, np.uint8)
+        if painted:
+            image[slice(*painted)] = red
+        if labelled:
+            labels[slice(*labelled)] = 8
+        cv2.imwrite(str(images / f"{name}.png"), image[..., ::-1])
+        cv2.imwrite(str(masks / f"{name}.png"), labels)
+    return images, masks
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    monkeypatch.setattr(evaluate, "LOADERS", {"Reddish": (Reddish, "resnet50")})
+
+
+def test_counts_agree_with_torchmetrics():
+    generator = torch.Generator().manual_seed(0)
+    frames = [torch.rand(2, 40, 50, generator=generator) > share for share in (0.3, 0.6, 0.9)]
+    counts = evaluate.total([evaluate.count(predicted.numpy(), true.numpy()) for predicted, true in frames])
+    predicted, true = (torch.stack([frame[k] for frame in frames]).int() for k in (0, 1))
+    for ours, metric in (
+        (counts.iou(), BinaryJaccardIndex()),
+        (counts.precision(), BinaryPrecision()),
+        (counts.recall(), BinaryRecall()),
+    ):
+        assert ours == pytest.approx(metric(predicted, true).item(), abs=1e-6)
+
+
+def test_nothing_to_find_and_nothing_found_is_right():
+    empty = Counts(0, 0, 0)
+    assert (empty.iou(), empty.precision(), empty.recall()) == (1, 1, 1)
+    assert Counts(0, 5, 0).iou() == 0
+
+
+def test_scores_are_per_frame_and_over_the_set(street, stand_ins, tmp_path):
+    rows = evaluate.evaluate_all(*street, tmp_path / "out")
+    with (tmp_path / "out" / "scores.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == rows
+    frames = {row["frame"]: row for row in rows}
+    assert set(frames) == {"a", "b", "c", "all"}
+    assert frames["b"]["iou"] == "1.0000" and frames["c"]["iou"] == "0.0000"
+    # Padded to 384×480 all rows are mirrored alike, so the share of rows is the share of pixels, give or take an edge.
+    assert float(frames["a"]["iou"]) == pytest.approx(1 / 3, abs=0.06)
+    assert float(frames["all"]["precision"]) == pytest.approx(float(frames["a"]["precision"]))
+    assert float(frames["all"]["recall"]) < float(frames["a"]["recall"])
+
+
+def test_the_contact_sheet_begins_with_the_worst_frame(street, stand_ins, tmp_path):
+    evaluate.evaluate_all(*street, tmp_path, worst=1)
+    sheet = cv2.imread(str(tmp_path / "worst_Reddish.png"))[..., ::-1]
+    missed = np.array(evaluate.utils.ERROR_COLOURS["missed"])
+    hit = np.array(evaluate.utils.ERROR_COLOURS["hit"])
+    assert (sheet == missed).all(axis=2).any() and not (sheet == hit).all(axis=2).any()
+
+
+def test_folders_are_named_both_or_neither(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--images", "somewhere"])
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    assert "belong together" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def claimed() -> list[dict]:
+    with (ROOT / "models" / "scores.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_models_score_on_the_sample_what_their_card_says(claimed, tmp_path):
+    rows = evaluate.evaluate_all(*model_card.SETS["sample"], tmp_path)
+    expected = {(row["model"], row["frame"]): float(row["iou"]) for row in claimed if row["set"] == "sample"}
+    assert {(row["model"], row["frame"]): float(row["iou"]) for row in rows} == pytest.approx(expected, abs=0.005)
+
+
+def test_the_models_score_on_the_test_frames_what_their_card_says(claimed, camvid_dir, tmp_path):
+    rows = evaluate.evaluate_all(camvid_dir / "test", camvid_dir / "testannot", tmp_path)
+    expected = {(row["model"], row["frame"]): float(row["iou"]) for row in claimed if row["set"] == "test"}
+    assert {(row["model"], row["frame"]): float(row["iou"]) for row in rows} == pytest.approx(expected, abs=0.005)
+
+
+def test_the_model_card_is_what_the_program_writes(claimed):
+    lineages = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
+    assert (ROOT / "models" / "README.md").read_text(encoding="utf-8") == model_card.card(claimed, lineages)
+
+
+def test_sums_are_those_of_the_weight_files():
+    lines = (ROOT / "models" / "SHA256SUMS").read_text().splitlines()
+    assert {line.split("  ")[1] for line in lines} == {file.name for file in (ROOT / "models").glob("*.pt")}
+    for digest, name in (line.split("  ") for line in lines):
+        assert hashlib.sha256((ROOT / "models" / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_stages(tmp_path):
+    logs = {
+        "net/first/metrics/version_0": "step,hours,loss,val_iou\n9,0.5,2.0,\n19,1.0,1.5,\n",
+        "net/first/metrics/version_1": "step,hours,loss,val_iou\n19,1.1,1.4,\n19,,,0.6\n",
+    }
+    for name, text in logs.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "metrics.csv").write_text(text)
+    rows = plot_curves.gather(tmp_path)
+    assert [(row["step"], row["hours"], row["loss"]) for row in rows] == [(9, "0.5000", "2.0"), (19, "1.1000", "1.4")]
+    assert rows[1]["val_iou"] == "0.6"
