@@ -147,9 +147,11 @@ THINGS = {
     "hedge": (street.TREE, lambda p, rng: street.draw_hedge(p, rng, -3.0, 5.0, 12.0, 1.5)),
     "railing": (street.FENCE, lambda p, rng: street.draw_fence(p, rng, -3.0, 5.0, 12.0, True)),
     "boards": (street.FENCE, lambda p, rng: street.draw_fence(p, rng, -3.0, 5.0, 12.0, False)),
+    "bin": (street.UNLABELLED, lambda p, rng: street.draw_bin(p, rng, 2.0, 8.0)),
+    "bonnet": (street.UNLABELLED, lambda p, rng: street.draw_bonnet(p, rng)),
     "lamp post": (street.POLE, lambda p, rng: street.draw_lamp_post(p, rng, -1, -3.0, 12.0, 6.0)),
-    "house": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, -1, -4.0, 6.0, 14.0, False)),
-    "shop": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, 1, 4.0, 6.0, 14.0, True)),
+    "house": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, -1, -4.0, 6.0, 14.0, 3.0, 3, False)),
+    "shop": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, 1, 4.0, 6.0, 14.0, 3.0, 3, True)),
 }
 
 
@@ -210,8 +212,12 @@ def test_masks_lie_on_the_edges_of_the_image(rendered):
 def test_nearer_things_hide_farther_ones():
     painter = studio()
     scene = street.Scene(painter, np.random.default_rng(0), street.make_street(np.random.default_rng(0)))
-    scene.add(5.0, painter.box, (-0.5, 0, 5), (0.5, 2, 6), (200, 0, 0), street.POLE)
-    scene.add(20.0, painter.box, (-9, 0, 20), (9, 3, 21), (0, 200, 0), street.BUILDING)
+
+    def box(p, _, low, high, label):
+        p.box(low, high, (200, 100, 0), label)
+
+    scene.add(5.0, box, (-0.5, 0, 5), (0.5, 2, 6), street.POLE)
+    scene.add(20.0, box, (-9, 0, 20), (9, 3, 21), street.BUILDING)
     scene.paint()
     labels = painter.canvas[..., 3]
     assert labels[170 * 3, 240 * 3] == street.POLE
