@@ -51,32 +51,29 @@ def csv_of(table) -> str:
     return "\n".join(["model,frame,iou", *rows, ""])
 
 
-def png(width=640, height=160, grey=0) -> bytes:
+def picture(width, height, grey, kind) -> bytes:
     file = io.BytesIO()
-    Image.new("L", (width, height), grey).save(file, "PNG")
+    Image.new("L", (width, height), grey).save(file, kind)
     return file.getvalue()
+
+
+def output_of(file: bytes) -> dict:
+    kind = "image/png" if file.startswith(b"\x89PNG") else "image/jpeg"
+    return {"output_type": "display_data", "data": {kind: base64.b64encode(file).decode(), "text/plain": "<Figure>"}}
 
 
 def notebook_of(cells) -> str:
     """An executed notebook: cell ids, and the pictures of each."""
     return json.dumps(
-        {
-            "cells": [
-                {
-                    "id": name,
-                    "metadata": {},
-                    "outputs": [{"data": {"image/png": base64.b64encode(p).decode()}} for p in ps],
-                }
-                for name, ps in cells.items()
-            ]
-        }
+        {"cells": [{"id": name, "metadata": {}, "outputs": list(map(output_of, ps))} for name, ps in cells.items()]}
     )
 
 
 def all_cells():
-    """Three pictures for every cell that the slides name, no two alike."""
+    """Three pictures for every cell that the slides name, no two alike, PNG and JPEG by turns."""
     names = sorted({figure.cell for slide in content.SLIDES for figure in slide.figures})
-    return {name: [png(640 + 10 * i, 160, 80 * k) for k in range(3)] for i, name in enumerate(names)}
+    kinds = ("PNG", "JPEG")
+    return {name: [picture(640 + 10 * i, 160, 80 * k, kinds[i % 2]) for k in range(3)] for i, name in enumerate(names)}
 
 
 @pytest.fixture(scope="module")
@@ -568,13 +565,9 @@ def test_notebook_of_the_last_run_comes_before_the_committed_one(repository):
 
 
 def test_cells_are_found_by_tag_too(tmp_path):
-    cell = {
-        "id": "a1",
-        "metadata": {"tags": ["chart-draw"]},
-        "outputs": [{"data": {"image/png": base64.b64encode(b"x").decode()}}],
-    }
+    cell = {"id": "a1", "metadata": {"tags": ["chart-draw"]}, "outputs": [output_of(b"\x89PNG")]}
     (tmp_path / "n.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
-    assert NotebookPictures([tmp_path / "none.ipynb", tmp_path / "n.ipynb"]).get("chart-draw") == b"x"
+    assert NotebookPictures([tmp_path / "none.ipynb", tmp_path / "n.ipynb"]).get("chart-draw") == b"\x89PNG"
 
 
 def test_notebook_has_the_cells_that_the_report_shows():

@@ -138,7 +138,8 @@ def _vgg_against_resnet(scores: Scores) -> Paragraphs:
     return (
         _verdict(scores, FPN_VGG19, FPN_RESNET50),
         why,
-        _worst_frame(scores) + " A handful of frames shows a tendency, not a ranking.",
+        _worst_frame(scores) + " A handful of frames shows a tendency, not a ranking, and how "
+        "the two were trained counts as well (models/README.md).",
     )
 
 
@@ -176,8 +177,8 @@ def _psp_against_fpn(scores: Scores) -> Paragraphs:
         why = "Context and outline balance: PSPNet predicts at stride 8 (48 × 60), FPN at stride 4 (96 × 120)."
     elif lead < 0:
         why = (
-            "Our PSPNet predicts at stride 8 (48 × 60) and enlarges eight times, FPN at stride 4 (96 × 120): outlines "
-            "come out coarser. It also runs the encoder only up to layer2, and with one class there is little to "
+            "Our PSPNet predicts at stride 8 (48 × 60) and enlarges eight times, FPN at stride 4 (96 × 120): its "
+            "outlines are coarser. It also runs the encoder only up to layer2, and with one class there is little to "
             "confuse that scene context would settle."
         )
     else:
@@ -581,7 +582,8 @@ SLIDES = (
         "differ. Which scores higher, and what in the two encoders explains it?",
         "scores",
         [_vgg_against_resnet],
-        "scores measured by the notebook with applyIoU",
+        "scores measured by the notebook with applyIoU; VGG paper, Table 1; ResNet paper, sections 3 and 4.1",
+        ("VGG", "ResNet"),
         tables=[_score_table(FPN_VGG19, FPN_RESNET50)],
         figures=[
             Figure(

@@ -53,7 +53,7 @@ def make_deck(root: Path, filling: Filling | None = None) -> bytes:
         _add_question_slide(deck, layouts[slide.layout], slide, root, filling)
     properties = deck.core_properties
     properties.title = f"{content.TITLE}: " + ("reference answers" if filling else "report")
-    properties.author = properties.last_modified_by = properties.keywords = properties.subject = ""
+    properties.author = properties.last_modified_by = properties.comments = ""
     properties.created = properties.modified = _MADE
     properties.revision, properties.language = 1, "en-GB"
     return _with_fixed_times(deck)

@@ -36,7 +36,7 @@ FONT = "Arial"
 INSTRUCTIONS = "Keep every slide and their order. Put extra slides after the last one. Hand in as <your user name>.pdf."
 
 # All lengths in inches on a 16:9 page.
-WIDTH, HEIGHT = 13.333, 7.5
+WIDTH, HEIGHT = 40 / 3, 7.5
 LEFT, RIGHT = 0.65, WIDTH - 0.65
 INNER = RIGHT - LEFT
 TOP, BOTTOM = 2.05, 6.32
@@ -148,6 +148,7 @@ def blank_deck() -> PresentationType:
     """
     deck = Presentation()
     deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
+    deck.element.find("{*}sldSz").attrib.pop("type")
     _drop_unused_parts(deck)
     master = deck.slide_master
     while len(master.slide_layouts) > 1 + len(LAYOUTS):
@@ -288,7 +289,7 @@ def number_shape(shape_id: str, box: Box | None = None) -> str:
         f'<p:sp {nsdecls("p", "a")}><p:nvSpPr><p:cNvPr id="{shape_id}" name="Slide number"/>'
         f'<p:cNvSpPr><a:spLocks noGrp="1"/></p:cNvSpPr>'
         f'<p:nvPr><p:ph type="sldNum" sz="quarter" idx="{NUMBER_IDX}"/></p:nvPr></p:nvSpPr>'
-        f"<p:spPr>{_transform(box) if box else ''}</p:spPr>"
+        f"<p:spPr>{_place(box) if box else ''}</p:spPr>"
         f'<p:txBody><a:bodyPr lIns="0" rIns="0" tIns="0" bIns="0" anchor="ctr"/>'
         f'<a:lstStyle><a:lvl1pPr algn="r"><a:defRPr sz="{int(SMALL_PT * 100)}">{_colour("muted")}</a:defRPr>'
         f'</a:lvl1pPr></a:lstStyle><a:p><a:fld id="{{7B6B4F3C-2F4E-4C7B-9C63-0D6C3E1A5B21}}" type="slidenum">'
@@ -310,7 +311,7 @@ def _placeholder(
     return (
         f'<p:sp {nsdecls("p", "a")}><p:nvSpPr><p:cNvPr id="SHAPE_ID" name="{name}"/>'
         f'<p:cNvSpPr><a:spLocks noGrp="1"/></p:cNvSpPr><p:nvPr><p:ph type="{kind}"{index}/></p:nvPr></p:nvSpPr>'
-        f"<p:spPr>{_transform(box)}</p:spPr>"
+        f"<p:spPr>{_place(box)}</p:spPr>"
         f'<p:txBody><a:bodyPr {sides} anchor="{anchor}">{fit}</a:bodyPr><a:lstStyle>{style}</a:lstStyle>'
         f'<a:p><a:r><a:rPr lang="en-GB"/><a:t>{escape(prompt)}</a:t></a:r></a:p></p:txBody></p:sp>'
     )
@@ -321,16 +322,14 @@ def _rectangle(name, box, fill=None, line=False) -> str:
     border = f'<a:ln w="9525"><a:solidFill><a:srgbClr val="{RULE}"/></a:solidFill></a:ln>' if line else _NO_LINE
     return (
         f'<p:sp {nsdecls("p", "a")}><p:nvSpPr><p:cNvPr id="SHAPE_ID" name="{name}"/><p:cNvSpPr/>'
-        f'<p:nvPr userDrawn="1"/></p:nvSpPr><p:spPr>{_transform(box)}'
-        f'<a:prstGeom prst="rect"><a:avLst/></a:prstGeom>{inside}{border}</p:spPr></p:sp>'
+        f'<p:nvPr userDrawn="1"/></p:nvSpPr><p:spPr>{_place(box)}{inside}{border}</p:spPr></p:sp>'
     )
 
 
 def _label(name, box, words) -> str:
     return (
         f'<p:sp {nsdecls("p", "a")}><p:nvSpPr><p:cNvPr id="SHAPE_ID" name="{name}"/><p:cNvSpPr txBox="1"/>'
-        f'<p:nvPr userDrawn="1"/></p:nvSpPr><p:spPr>{_transform(box)}'
-        f'<a:prstGeom prst="rect"><a:avLst/></a:prstGeom><a:noFill/>{_NO_LINE}</p:spPr>'
+        f'<p:nvPr userDrawn="1"/></p:nvSpPr><p:spPr>{_place(box)}<a:noFill/>{_NO_LINE}</p:spPr>'
         f'<p:txBody><a:bodyPr lIns="0" rIns="0" tIns="0" bIns="0" anchor="ctr"/><a:lstStyle/>'
         f'<a:p><a:r><a:rPr lang="en-GB" sz="{int(SMALL_PT * 100)}">{_colour("muted")}</a:rPr>'
         f"<a:t>{escape(words)}</a:t></a:r></a:p></p:txBody></p:sp>"
@@ -350,10 +349,10 @@ def end_of_paragraph(size: float) -> str:
 _NO_LINE = "<a:ln><a:noFill/></a:ln>"
 
 
-def _transform(box: Box) -> str:
+def _place(box: Box) -> str:
     return (
         f'<a:xfrm><a:off x="{Inches(box.x)}" y="{Inches(box.y)}"/>'
-        f'<a:ext cx="{Inches(box.w)}" cy="{Inches(box.h)}"/></a:xfrm>'
+        f'<a:ext cx="{Inches(box.w)}" cy="{Inches(box.h)}"/></a:xfrm><a:prstGeom prst="rect"><a:avLst/></a:prstGeom>'
     )
 
 

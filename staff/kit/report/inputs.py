@@ -1,13 +1,16 @@
 """What the reference copy takes from a run of the notebook: the scores in build/iou.csv and the pictures."""
 
-import base64
 import csv
 import json
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 FPN_VGG19, FPN_RESNET50, PSP_RESNET50 = MODELS = ("FPN-VGG19", "FPN-ResNet50", "PSPNet-ResNet50")
+
+# A figure is stored as the one or the other, as the notebook asks for.
+_KINDS = ("image/png", "image/jpeg")
 
 
 class ReportError(Exception):
@@ -95,11 +98,8 @@ class NotebookPictures:
             cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
             self._pictures = {}
             for cell in cells:
-                pictures = [
-                    base64.b64decode("".join(output["data"]["image/png"]))
-                    for output in cell.get("outputs", ())
-                    if "image/png" in output.get("data", {})
-                ]
+                data = [output.get("data", {}) for output in cell.get("outputs", ())]
+                pictures = [b64decode("".join(d[kind])) for d in data for kind in _KINDS if kind in d]
                 for name in (cell.get("id"), *cell["metadata"].get("tags", ())):
                     self._pictures.setdefault(name, []).extend(pictures)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -108,7 +108,7 @@ class NotebookPictures:
             ) from error
 
     def get(self, cell: str, output: int = 0) -> bytes:
-        """Return the PNG file that is the `output`-th picture of the cell with this id or tag.
+        """Return the file (PNG or JPEG) that is the `output`-th picture of the cell with this id or tag.
 
         Raises:
             ReportError: there is no such cell, or it has fewer pictures.
