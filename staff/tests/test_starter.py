@@ -352,6 +352,14 @@ def test_same_contents_give_the_same_bytes(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new folder", "two.zip"]
 
 
+def test_interrupted_write_leaves_the_earlier_zip_and_no_part(tmp_path):
+    target = tmp_path / "one.zip"
+    target.write_bytes(b"the earlier one")
+    with pytest.raises(AttributeError):
+        write_zip(target, {"a.txt": b"a", "b.txt": None})
+    assert target.read_bytes() == b"the earlier one" and list(tmp_path.iterdir()) == [target]
+
+
 def test_made_again_it_is_the_same(archive):
     again = {f"proj2/{name}": content for name, content in make_starter.starter_files(ROOT).items()}
     with zipfile.ZipFile(archive) as file:
