@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import matplotlib
@@ -16,6 +17,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 import torchinfo
+import torchvision
 from PIL import Image
 from pptx import Presentation
 from pptx.util import Emu, Pt
@@ -382,24 +384,39 @@ def answer_table(part: str, number: int = 0):
     return content.SLIDES[PARTS.index(part)].tables[number].rows
 
 
-@pytest.mark.parametrize(("encoder", "part"), [("vgg19", "2.2a"), ("resnet50", "2.3a")])
-def test_layer_counts_are_those_of_the_encoder(encoder, part):
+def count(network) -> dict[str, int]:
+    """Count the layers of a VGG or ResNet by the names of the report's tables."""
+    layers = list(network.modules())
+    kinds = Counter(type(layer).__name__ for layer in layers)
+    shortcuts = sum(getattr(layer, "downsample", None) is not None for layer in layers)
+    return {
+        "Convolution": kinds["Conv2d"],
+        "Convolution on the main path": kinds["Conv2d"] - shortcuts,
+        "Convolution in a shortcut": shortcuts,
+        "Batch normalisation": kinds["BatchNorm2d"],
+        "Bottleneck": kinds["Bottleneck"],
+        "ReLU": kinds["ReLU"],
+        "Max-pooling": kinds["MaxPool2d"],
+        "Fully connected": kinds["Linear"],
+    }
+
+
+@pytest.mark.parametrize(("name", "part"), [("vgg19", "2.2a"), ("resnet50", "2.3a")])
+def test_layer_counts_are_those_of_the_networks(name, part):
     with torch.device("meta"):
-        layers = list(smp.encoders.get_encoder(encoder, weights=None).modules())
-    kinds = {kind: sum(type(layer).__name__ == kind for layer in layers) for kind in {type(x).__name__ for x in layers}}
-    counts = {row[0]: int(row[2]) for row in answer_table(part)}
-    if encoder == "vgg19":
-        expected = {"Convolution": kinds["Conv2d"], "ReLU": kinds["ReLU"], "Max-pooling": kinds["MaxPool2d"]}
-    else:
-        shortcuts = sum(getattr(layer, "downsample", None) is not None for layer in layers)
-        expected = {
-            "Convolution on the main path": kinds["Conv2d"] - shortcuts,
-            "Convolution in a shortcut": shortcuts,
-            "Batch normalisation": kinds["BatchNorm2d"],
-            "Bottleneck": kinds["Bottleneck"],
-            "Max-pooling": kinds["MaxPool2d"],
-        }
-    assert counts == {**expected, "Fully connected": kinds.get("Linear", 0)}
+        original = count(torchvision.models.get_model(name))
+        encoder = count(smp.encoders.get_encoder(name, weights=None))
+    for kind, in_original, in_encoder in answer_table(part):
+        assert (int(in_original), int(in_encoder)) == (original[kind], encoder[kind]), kind
+
+
+def test_what_vgg19_loses_without_its_classifier():
+    with torch.device("meta"):
+        networks = smp.encoders.get_encoder("vgg19", weights=None), torchvision.models.vgg19()
+    encoder, original = (sum(p.numel() for p in network.parameters()) / 1e6 for network in networks)
+    assert (
+        f"{encoder:.1f} of the original’s {original:.1f} million" in content.SLIDES[PARTS.index("2.2a")].answers[0][2]
+    )
 
 
 def test_heights_and_widths_are_those_of_the_models():

@@ -30,8 +30,6 @@ PAPERS = {
 # Parameters and multiply-adds at 1 x 3 x 384 x 480, as `print_model_summary` prints them.
 PARAMETERS = {FPN_VGG19: 22_108_097, FPN_RESNET50: 26_116_033, PSP_RESNET50: 24_300_993}
 MULT_ADDS_G = {FPN_VGG19: 78.44, FPN_RESNET50: 21.90, PSP_RESNET50: 8.19}
-# What PSPNet's encoder runs of its 23.5 M parameters: conv1, layer1 and layer2; layer3 and layer4 are never called.
-PSP_UNUSED_PARAMETERS = 22_063_104
 
 # Two models this close on three frames are called level.
 LEVEL = 0.005
@@ -222,7 +220,7 @@ SLIDES = (
                 "diagnosis and for planning a treatment.",
             )
         ],
-        "FCN paper, section 1; frame: CamVid (Brostow et al., 2009)",
+        "FCN paper, section 1; frame: the notebook’s test set, CamVid (Brostow et al., 2009) if fetched",
         ("FCN",),
         figures=[Figure("vis-dataset", "A frame of the test set and its car mask (notebook, Part 1)")],
     ),
@@ -608,7 +606,8 @@ SLIDES = (
     Slide(
         "EC 1",
         "Extra credit 1: what PSPNet changes",
-        "Which shortcomings of FCN does the PSPNet paper name? What is the main difference in PSPNet’s architecture?",
+        "Required for 6476, optional for 4476. Which shortcomings of FCN does the PSPNet paper name? What is the main "
+        "difference in PSPNet’s architecture?",
         "answer",
         [
             (
@@ -631,8 +630,8 @@ SLIDES = (
     Slide(
         "EC 2",
         "Extra credit 2: PSPNet against FPN",
-        "Why does PSPNet pool its features in a pyramid? Give the IoU of PSPNet-ResNet50 and FPN-ResNet50 on the test "
-        "frames and explain the difference.",
+        "Required for 6476, optional for 4476. Why does PSPNet pool its features in a pyramid? Give the IoU of "
+        "PSPNet-ResNet50 and FPN-ResNet50 on the test frames and explain the difference.",
         "scores and chart",
         [_psp_against_fpn],
         "PSPNet paper, sections 3.1 and 3.2; scores measured by the notebook",
