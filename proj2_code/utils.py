@@ -90,8 +90,8 @@ class Dataset(torch.utils.data.Dataset):
 
     Raises:
         FileNotFoundError: a folder is missing or empty, or a frame has no mask.
-        ValueError: an unknown class; two files of one stem; a file that OpenCV cannot read; a mask that is not of the
-            frame's size, or whose pixels are not certain to be class ids (colour, palette, JPEG, an id past the table).
+        ValueError: an unknown class or none; two files of one stem; a file that OpenCV cannot read; a mask that is not
+            of the frame's size, or not certain to hold class ids (colour, palette, JPEG, an id past the table).
     """
 
     CLASSES = CLASSES
@@ -99,6 +99,8 @@ class Dataset(torch.utils.data.Dataset):
     def __init__(self, images_dir, masks_dir, classes=None, augmentation=None, preprocessing=None):
         self.classes = [classes] if isinstance(classes, str) else list(CLASSES if classes is None else classes)
         self.class_values = [_class_id(name) for name in self.classes]
+        if not self.classes:
+            raise ValueError("A mask needs at least one class: name some, or leave classes=None for all twelve.")
         frames, masks = _files_by_stem(images_dir), _files_by_stem(masks_dir)
         for stem, frame in frames.items():
             if stem not in masks:
@@ -168,8 +170,8 @@ def _visible_files(folder):
         return []
     left_behind = {"thumbs.db", "desktop.ini"}
     visible = [f for f in folder.iterdir() if not f.name.startswith(".") and f.name.lower() not in left_behind]
-    # By the name as a string: paths sort without regard to case on Windows, and the order should not depend on that.
-    return sorted((f for f in visible if f.is_file()), key=lambda f: f.name)
+    # Not by the paths: on Windows they sort without regard to case, and macOS may write É as E and an accent.
+    return sorted((f for f in visible if f.is_file()), key=lambda f: unicodedata.normalize("NFC", f.name))
 
 
 def _files_by_stem(folder):
@@ -178,7 +180,7 @@ def _files_by_stem(folder):
         raise FileNotFoundError(f"{folder} is not a folder. For CamVid's test frames, run: python data/get_camvid.py")
     files = {}
     for file in _visible_files(folder):
-        stem = unicodedata.normalize("NFC", file.stem)  # macOS may write é as e and an accent
+        stem = unicodedata.normalize("NFC", file.stem)
         if stem in files:
             raise ValueError(f"{files[stem]} and {file.name} have the same stem: keep one of them.")
         files[stem] = file
@@ -204,8 +206,8 @@ def _read_ids(path):
     ids = _decode(path, cv2.IMREAD_UNCHANGED)
     with Image.open(path) as header:
         kind = f"{header.format} in mode {header.mode}"
-        exact = header.format in ("PNG", "TIFF", "BMP", "PPM") and header.mode in ("L", "I;16", "I;16B")
-    if not exact or ids.ndim != 2:
+        exact = header.format in ("PNG", "TIFF", "BMP", "PPM") and header.mode in ("L", "I", "I;16", "I;16B")
+    if not exact or ids.ndim != 2 or ids.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"{path} does not hold plain class ids ({kind}): save masks as PNG with one grey channel of 8 or 16 bits, "
             "each pixel the id of its class, without a palette."
