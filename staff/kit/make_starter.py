@@ -31,6 +31,8 @@ TREE = (
     "models/*.pt",
     "models/README.md",
     "models/SHA256SUMS",
+    "models/failures.png",
+    "models/scores.csv",
     "proj2.ipynb",
     "proj2_code/figures/*.png",
     "proj2_code/iou_question.png",
@@ -140,7 +142,7 @@ def main(root: Path = ROOT, target: Path = ROOT / "dist" / "proj2_starter.zip") 
     except (MarkError, FileNotFoundError) as error:
         sys.exit(f"No starter was written. {error}")
     write_zip(target, {f"{FOLDER}/{name}": content for name, content in files.items()})
-    print(f"Wrote {target}: {len(files)} files, {target.stat().st_size / 2**20:.0f} MB.")
+    print(f"Wrote {target.parent.name}/{target.name}: {len(files)} files, {target.stat().st_size / 2**20:.0f} MB.")
 
 
 if __name__ == "__main__":
