@@ -297,9 +297,8 @@ def get_preprocessing_fn(encoder_name):
 
 def _normalise(transform, image):
     if image.dtype != np.uint8:
-        image = image.astype(np.float32)
-        if image.max() <= 1:
-            image *= 255  # smp takes such an image to be in 0..1 already
+        in_unit_range = np.issubdtype(image.dtype, np.floating) and image.max() <= 1  # as smp tells it
+        image = image.astype(np.float32) * (255 if in_unit_range else 1)
     return transform.apply(image)
 
 
