@@ -7,6 +7,7 @@ import torch
 
 def check_tensor(call: str, result: object, shape: tuple[int, ...]) -> None:
     """Fail unless `result`, which `call` returned, is a tensor of this shape."""
+    __tracebackhide__ = True  # pytest then shows the student's test, not this function
     assert isinstance(result, torch.Tensor), f"{call} should return a torch.Tensor, got {type(result).__name__}."
     assert tuple(result.shape) == tuple(shape), (
         f"{call} should have the shape {tuple(shape)}, got {tuple(result.shape)}."
@@ -15,6 +16,7 @@ def check_tensor(call: str, result: object, shape: tuple[int, ...]) -> None:
 
 def check_values(call: str, result: object, expected: torch.Tensor, hint: str = "") -> None:
     """Fail unless `result` is a tensor that equals `expected` to five decimals; name the first entry that differs."""
+    __tracebackhide__ = True
     check_tensor(call, result, expected.shape)
     close = torch.isclose(result.detach().cpu().double(), expected.double(), rtol=0, atol=1e-5)
     if not close.all():
