@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -47,11 +48,11 @@ class Results:
             "tests": self._tests,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        partial.unlink(missing_ok=True)
-        partial.touch(0o600)
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-        partial.chmod(0o644 if final else 0o600)
+        text = json.dumps(content, indent=1, allow_nan=False)
+        handle, partial = tempfile.mkstemp(prefix=".results-", dir=self.path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(handle, 0o644 if final else 0o600)
         os.replace(partial, self.path)
 
     def table(self) -> str:

@@ -39,7 +39,7 @@ def main() -> None:
 
     while (frame := values.read(requests)) is not None:
         ending, sent = _run(values.loads(frame), uid, bool(barred), project)
-        _sweep(uid)
+        sweep(uid)
         replies.write(values.dumps(ending) + sent)
         replies.flush()
 
@@ -117,8 +117,8 @@ def _out_of_reach(uid: int, project: Path) -> str:
     return ""
 
 
-def _sweep(uid: int | None) -> None:
-    """End every process that a worker has left behind; as a subreaper this process inherits them all."""
+def sweep(uid: int | None) -> None:
+    """End every process that a worker has left behind; a subreaper inherits them all."""
     if uid is not None:
         pid = os.fork()
         if pid == 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grader import values
+from grader import confinement, supervisor, values
 from grader.values import Tensor, Thing
 
 # What a student's function must not be made of, among the names a worker traces (see worker._tracing).
@@ -90,12 +90,15 @@ class Student:
         self._functions: list[str] | None = None
         self._source, self._setup = source, {"preload": preload, "uid": uid, "project": str(project)}
         self._process = None
+        # If the supervisor is ended from within, what it watched over falls to this process.
+        confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)
         self._start()
 
     def close(self) -> None:
         """End the supervisor, and with it every process of the submission."""
         self._process.stdin.close()
         self._process.wait()
+        supervisor.sweep(self.isolation["uid"])
 
     def call(self, function: str, cases: Iterable[Case], stand_ins: tuple[str, ...] = ()) -> list[Outcome]:
         """Call the student's function on each case in a fresh process. Raises `Failed` unless every call returned.
