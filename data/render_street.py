@@ -1052,7 +1052,7 @@ def texture_ground(p: Painter, rng, street: Street) -> None:
     grain = cv2.remap(tile, u, v, cv2.INTER_LINEAR) * np.exp(-z / 16)
     grain += rng.standard_normal((HEIGHT, WIDTH), dtype=np.float32) * 0.02
     tracks = 0.06 * np.cos((x - street.centre / 2) * 2 * np.pi / 1.7) * np.exp(-z / 40)
-    joints = ((x % 0.6 < 0.04) | (z % 0.9 < 0.05)) * -0.14 * np.exp(-z / 8)
+    joints = ((x % 0.6 < 0.04) | (z % 0.9 < 0.05)) * np.float32(-0.14) * np.exp(-z / 8)
     paved = p.canvas[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE, 3] == PAVEMENT
     shade = cv2.GaussianBlur(p.shade, (0, 0), 1.2).astype(np.float32) / 255
     factor = ((1 + grain + np.where(paved, joints, tracks)) * shade).astype(np.float32)

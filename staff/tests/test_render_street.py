@@ -181,15 +181,43 @@ def test_car_mask_is_its_silhouette(body, turn):
     assert 450 * 3 * tall / 9.0 * 0.8 < np.ptp(rows) < 450 * 3 * tall / nearest * 1.1
 
 
+def empty_scene() -> street.Scene:
+    return street.Scene(studio(), np.random.default_rng(5), street.make_street(np.random.default_rng(5)))
+
+
 def test_shadow_is_road_and_not_car():
-    painter = studio()
-    street.cast_car_shadow(painter, street.HATCHBACK, street.Pose(1.5, 9.0))
+    scene = empty_scene()
+    painter = scene.p
+    scene.car(street.HATCHBACK, street.Pose(1.5, 9.0))
     assert not painted(painter).any()
     assert (painter.canvas[..., 3] == street.ROAD).all()
     assert painter.shade.min() < 128
-    street.draw_car(painter, np.random.default_rng(5), street.HATCHBACK, street.Pose(1.5, 9.0))
+    scene.paint()
     labels = painter.canvas[1::3, 1::3, 3]
     assert np.sum((painter.shade < 200) & (labels == street.ROAD)) > 100
+
+
+def test_label_is_the_sample_at_the_centre_of_the_pixel():
+    painter = studio()
+    painter.canvas[1::3, 1::3, 3] = street.CAR
+    painter.canvas[1::3, 1::3, :3] = painter.canvas[::3, ::3, :3] = 0
+    image, labels = street.develop(painter, np.random.default_rng(0))
+    assert (labels == street.CAR).all()
+    assert image[..., 0].mean() > 128  # the colour is the mean of all nine
+
+
+def test_shadows_darken_the_ground():
+    def ground(shaded: bool) -> np.ndarray:
+        scene = empty_scene()
+        if shaded:
+            street.cast_car_shadow(scene.p, street.HATCHBACK, street.Pose(0.0, 9.0))
+        street.texture_ground(scene.p, np.random.default_rng(1), scene.street)
+        return scene.p.canvas[..., 0].astype(int)
+
+    lit, dark = ground(False), ground(True)
+    assert (dark <= lit).all()
+    below = 235 * 3, 240 * 3  # the road 9 m ahead
+    assert dark[below] < 0.6 * lit[below]
 
 
 def test_masks_lie_on_the_edges_of_the_image(rendered):
@@ -210,8 +238,7 @@ def test_masks_lie_on_the_edges_of_the_image(rendered):
 
 
 def test_nearer_things_hide_farther_ones():
-    painter = studio()
-    scene = street.Scene(painter, np.random.default_rng(0), street.make_street(np.random.default_rng(0)))
+    scene = empty_scene()
 
     def box(p, _, low, high, label):
         p.box(low, high, (200, 100, 0), label)
@@ -219,6 +246,6 @@ def test_nearer_things_hide_farther_ones():
     scene.add(5.0, box, (-0.5, 0, 5), (0.5, 2, 6), street.POLE)
     scene.add(20.0, box, (-9, 0, 20), (9, 3, 21), street.BUILDING)
     scene.paint()
-    labels = painter.canvas[..., 3]
+    labels = scene.p.canvas[..., 3]
     assert labels[170 * 3, 240 * 3] == street.POLE
     assert labels[170 * 3, 300 * 3] == street.BUILDING
