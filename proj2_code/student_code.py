@@ -5,6 +5,7 @@ three networks with their trained weights, and how good their masks are (`IoU`, 
 given lies in `utils.py`; how the weights were trained is no part of this file.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -190,8 +191,8 @@ def load_PSP_resnet50():
 def _load_weights(model, file_name):
     """Given: load `models/<file_name>` into the model and return it in evaluation mode, on the CPU.
 
-    The file holds a `state_dict`: by itself or nested under "state_dict", with or without the `module.` or `model.`
-    that trainers put before each name, of any floating dtype.
+    The file holds a `state_dict`: by itself or nested under "state_dict", with or without the `module.`, `model.`
+    or `_orig_mod.` that trainers put before each name, of any floating dtype.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -204,11 +205,12 @@ def _load_weights(model, file_name):
     try:
         # weights_only: a pickle may run code when it is read; this accepts tensors and plain containers, nothing else.
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types, depending on where the bytes go wrong
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    except (OSError, MemoryError):  # these say it all
+        raise
+    except Exception:  # torch raises a dozen types, depending on where the bytes go wrong, with advice that misleads
         raise ValueError(
-            f"{path} cannot be read; expected was a state_dict of {_describe(model)}, saved by torch.save "
-            f"({reason}). {restore}"
+            f"{path} cannot be read: expected was the state_dict of {_describe(model)}, saved by torch.save, but the "
+            f"file is empty, cut short, of another kind, or holds more than tensors. {restore}"
         ) from None
     while isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
         weights = weights["state_dict"]
@@ -216,7 +218,7 @@ def _load_weights(model, file_name):
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
     ):
         raise ValueError(f"{path} holds no state_dict; expected was that of {_describe(model)}. {restore}")
-    weights = {_bare_name(name): value for name, value in weights.items()}
+    weights = {re.sub(r"^((module|model|_orig_mod)\.)+", "", name): value for name, value in weights.items()}
     difference = _difference(model.state_dict(), weights)
     if difference:
         raise ValueError(
@@ -230,13 +232,6 @@ def _load_weights(model, file_name):
 def _describe(model):
     encoder = type(model.encoder).__name__.removesuffix("Encoder")
     return f"{type(model).__name__} with a {encoder} encoder"
-
-
-def _bare_name(name):
-    for prefix in ("module.", "model.", "_orig_mod."):
-        if name.startswith(prefix):
-            return _bare_name(name.removeprefix(prefix))
-    return name
 
 
 def _difference(expected, found):

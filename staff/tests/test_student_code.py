@@ -288,6 +288,7 @@ def _pickled_model(weights):
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_bad_weight_file_is_named_with_what_was_expected_and_a_cure(weight_file, small_weights, spoil, named):
     weight_file.write_bytes(spoil(small_weights))
     with pytest.raises(ValueError, match=named) as caught:
