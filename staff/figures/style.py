@@ -227,7 +227,7 @@ def car_mask(rows: int, columns: int, left: float, bottom: float, w: float, h: f
 
 
 def pixels(fig: Figure) -> Image.Image:
-    """Return `fig` as the picture that is stored: 256 colours, which halve the file and cannot be told apart by eye."""
+    """Return `fig` as the picture that is stored: 256 colours, which halve the file and look the same."""
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)

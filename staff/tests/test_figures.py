@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from PIL import Image
 
+import render_street
 import utils
 from staff.figures import architectures as sizes
 from staff.figures import concepts
@@ -57,7 +58,7 @@ def _is_written(artist) -> bool:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_pictures_are_small_and_as_wide_as_a_page(name):
-    assert (ROOT / name).stat().st_size < 200_000
+    assert (ROOT / name).stat().st_size < 220_000
     with Image.open(ROOT / name) as picture:
         assert picture.width == 9 * DPI
 
@@ -93,6 +94,15 @@ def test_interrupted_saving_keeps_the_earlier_picture(tmp_path, monkeypatch):
 def test_classes_have_the_datasets_names_and_order():
     assert list(CLASS_COLOURS) == list(utils.CLASSES)
     assert len(set(CLASS_COLOURS.values())) == len(CLASS_COLOURS)
+
+
+def test_numbered_cars_are_the_car_pixels_of_the_scene():
+    _, labels = render_street.render(concepts.STREET_SEED)
+    cars = concepts.number_cars(concepts.STREET_SEED)
+    np.testing.assert_array_equal(cars > 0, labels == list(CLASS_COLOURS).index("car"))
+    assert sorted(np.unique(cars)) == list(range(cars.max() + 1))
+    assert 1 < cars.max() <= len(concepts.CAR_COLOURS), "there must be a colour for each car"
+    assert list(CLASS_COLOURS).index("car") == render_street.CAR
 
 
 def test_error_colours_are_the_notebooks():
