@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import matplotlib
@@ -142,6 +143,8 @@ def test_committed_template_is_what_is_generated(template):
 def test_same_bytes_whenever_it_is_made(template, pictures, references):
     assert make_deck(ROOT) == template
     assert make_deck(ROOT, Filling(scores_of(LEVEL), pictures)) == references["level"]
+    properties = Presentation(io.BytesIO(template)).core_properties
+    assert properties.created == properties.modified == datetime(2026, 1, 1)
     entries = zipfile.ZipFile(io.BytesIO(template)).infolist()
     assert {(entry.date_time, entry.compress_type) for entry in entries} == {
         ((1980, 1, 1, 0, 0, 0), zipfile.ZIP_STORED)
