@@ -19,8 +19,8 @@ def rendered():
     return {name: street.render(seed) for name, seed in street.SAMPLE_SEEDS.items()}
 
 
-def read(folder: str, name: str) -> np.ndarray:
-    return cv2.imdecode(np.fromfile(SAMPLE / folder / f"{name}.png", np.uint8), cv2.IMREAD_UNCHANGED)
+def read(folder: str, name: str, root: Path = SAMPLE) -> np.ndarray:
+    return cv2.imdecode(np.fromfile(root / folder / f"{name}.png", np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def studio(seed: int = 0) -> street.Painter:
@@ -90,9 +90,8 @@ def test_write_sample_writes_the_committed_names(tmp_path, monkeypatch, rendered
     street.write_sample(tmp_path)
     for name in NAMES:
         image, labels = rendered[name]
-        written = cv2.imread(str(tmp_path / "test" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
-        assert np.array_equal(written[..., ::-1], image)
-        assert np.array_equal(cv2.imread(str(tmp_path / "testannot" / f"{name}.png"), cv2.IMREAD_UNCHANGED), labels)
+        assert np.array_equal(read("test", name, tmp_path)[..., ::-1], image)
+        assert np.array_equal(read("testannot", name, tmp_path), labels)
 
 
 # render() ------------------------------------------------------------------------------------------------------------
