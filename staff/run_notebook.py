@@ -102,7 +102,7 @@ def execute(notebook: NotebookNode, folder: Path, question: str = "") -> str:
         extra_arguments=["--log-level=ERROR"],
     )
     try:
-        with tempfile.TemporaryDirectory() as profile:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             # A reader's start-up files must not change what is run, nor the machine's load what is printed.
             client.execute(cleanup_kc=True, env=os.environ | {"IPYTHONDIR": profile, "TQDM_DISABLE": "1"})
     except CellExecutionError as error:

@@ -246,6 +246,9 @@ def on_the_sample(tmp_path_factory):
     folder = project_copy(tmp_path_factory.mktemp("fresh é") / "proj 2")
     notebook = nbformat.read(folder / "proj2.ipynb", as_version=4)
     notebook.cells = [twin for cell in notebook.cells for twin in twins(cell)]
+    # Fails the run where a hook was left on a layer, or a figure open.
+    tidy = "assert not any(module._forward_hooks for module in resnet50_model.modules())\nassert not plt.get_fignums()"
+    notebook.cells.append(nbformat.v4.new_code_cell(tidy, id="all-tidy"))
     nbformat.write(notebook, folder / "proj2.ipynb")
     return folder, run_copy(folder)
 
@@ -486,3 +489,19 @@ def test_the_colab_cell_unpacks_and_installs_what_is_missing(stored, tmp_path, m
     (command,) = commands
     assert command[:4] == [sys.executable, "-m", "pip", "install"]
     assert [word for word in command if "==" in word] == ["not-on-colab==1.2.3", "Also_Missing==4"]
+
+    # Once everything is there, pip has nothing to do, and would say so with an error.
+    (tmp_path / top / "requirements.txt").write_text("numpy==1.0\n")
+    exec(cell_of(stored, "colab-setup").source, {"Path": Path, "sys": sys})
+    assert len(commands) == 1
+
+
+def test_the_colab_cell_refuses_another_zip(stored, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.writestr("street.jpg", "")
+    colab = types.SimpleNamespace(files=None)
+    monkeypatch.setitem(sys.modules, "google", types.SimpleNamespace(colab=colab))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    with pytest.raises(FileNotFoundError, match=r"photos\.zip"):
+        exec(cell_of(stored, "colab-setup").source, {"Path": Path, "sys": sys})
