@@ -227,7 +227,9 @@ def test_reference_shows_the_pictures_whole_and_with_a_description(reference):
         for picture in shown:
             assert (picture.crop_left, picture.crop_right, picture.crop_top, picture.crop_bottom) == (0, 0, 0, 0)
             assert picture.width / picture.height == pytest.approx(np.divide(*picture.image.size), rel=0.01)
-            assert picture._element.nvPicPr.cNvPr.get("descr")
+        captions = [spec.given_picture[1]] if spec.given_picture else [figure.caption for figure in spec.figures]
+        for picture, caption in zip(shown, captions, strict=True):
+            assert picture._element.nvPicPr.cNvPr.get("descr").startswith(caption)
 
 
 def test_frame_on_which_the_models_differ_most_is_shown(pictures, references):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
-from pptx.dml.color import RGBColor
 from pptx.enum.dml import MSO_THEME_COLOR
 from pptx.enum.text import MSO_ANCHOR
 from pptx.oxml import parse_xml
@@ -24,7 +23,6 @@ _MADE = datetime(2026, 1, 1)
 # Sizes and percentages stay on one line.
 _UNBROKEN = re.compile(r"(?<=\d) (?=[×%])|(?<=×) (?=\d)")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_MUTED = RGBColor.from_string(design.MUTED)
 
 
 class Filling(NamedTuple):
