@@ -8,13 +8,16 @@ The HTML opens offline: pictures are inside it and formulas are drawn. Nothing i
 """
 
 import argparse
+import asyncio
 import base64
+import contextlib
 import csv
 import html
 import io
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -86,6 +89,11 @@ def execute(notebook: NotebookNode, folder: Path, question: str = "") -> str:
             section = section_of(cells, cell_index)
             print(f"cell {code.index(cell_index) + 1:2} of {len(code)}  {section}", flush=True)
 
+    def leave_ctrl_c_to_python(notebook: NotebookNode) -> None:
+        # nbclient would only take the kernel away and then stumble over its absence.
+        with contextlib.suppress(NotImplementedError):  # Windows: it has not changed anything there
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+
     # A cell, but no more of the notebook's than the kernel's other business.
     asking = nbformat.v4.new_code_cell(question)
     cells.append(asking)
@@ -95,8 +103,11 @@ def execute(notebook: NotebookNode, folder: Path, question: str = "") -> str:
         km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])),
         resources={"metadata": {"path": str(folder)}},
         timeout=None,
+        # There is nothing to save in it, and in the middle of a cell it would only complain.
+        shutdown_kernel="immediate",
         record_timing=False,
         coalesce_streams=True,
+        on_notebook_start=leave_ctrl_c_to_python,
         on_cell_start=report,
         # ipykernel warns that it talks over TCP, which here does not leave the machine.
         extra_arguments=["--log-level=ERROR"],

@@ -4,8 +4,10 @@ import csv
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import types
 import zipfile
 from pathlib import Path
@@ -417,6 +419,37 @@ def test_a_wrong_answer_is_no_error_of_the_runner(tmp_path, monkeypatch, capsys)
 
     assert (tmp_path / "build" / "iou.csv").read_text() == "model,frame,iou\nM,a,0.500000\nM,b,0.250000\n"
     assert re.search(r"^M +0\.5000 +0\.2500$", capsys.readouterr().out, re.M)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_stops_the_kernel_and_writes_nothing(tmp_path):
+    small_notebook(tmp_path, "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(300)")
+    command = (
+        "import sys, pathlib; from staff import run_notebook; "
+        "run_notebook.ROOT = pathlib.Path(sys.argv[1]); sys.exit(run_notebook.main([]))"
+    )
+    # Programs that are started in the background may have SIGINT switched off.
+    running = subprocess.Popen(
+        [sys.executable, "-c", command, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert running.poll() is None and time.monotonic() < deadline, running.communicate()
+        time.sleep(0.1)
+
+    running.send_signal(signal.SIGINT)
+
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert said.strip() == "Stopped; nothing was written."
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pid", "proj2.ipynb"]
 
 
 def test_a_file_that_cannot_be_written_leaves_the_others_alone(tmp_path):
