@@ -483,8 +483,8 @@ def verify(function):
     """Run a unit test and return a green `"Correct"`, or a red `"Wrong"` and in one sentence what was wrong.
 
     `print("test_sigmoid: ", utils.verify(test_sigmoid))`, where the test is a function without arguments that raises
-    when it fails. Code that differs from its saved file, as it stays in memory when a file with a syntax error cannot
-    be imported again, is `"Wrong"` whatever it would return.
+    when it fails. Where student_code.py or utils.py has a syntax error, or its functions in memory use other names or
+    constants than those in the file, the test would judge old code: then the answer is `"Wrong"` without running it.
     """
     if not callable(function):
         raise TypeError(
@@ -514,6 +514,7 @@ def _why_stale(module_name):
             saved = compile(path.read_bytes(), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         return f"{path.name} cannot be imported: line {getattr(error, 'lineno', '?')}: {getattr(error, 'msg', error)}."
+    in_file = [_words(code) for code in saved.co_consts if inspect.iscode(code)]
     for member in vars(module).values():
         function = inspect.unwrap(member) if callable(member) else None
         if (
@@ -522,11 +523,19 @@ def _why_stale(module_name):
             or "<locals>" in function.__qualname__
         ):
             continue  # a class, a constant, or a function that is not written at the top level of this file
-        if function.__code__ not in saved.co_consts:
+        if _words(function.__code__) not in in_file:
             return (
                 f"{path.name} has changed since {function.__name__} was imported: restart the kernel and run it again."
             )
     return None
+
+
+def _words(code):
+    """The names and constants of a function: what stays equal when IPython compiles a changed function by itself."""
+    words = {code.co_name, *code.co_names, *code.co_varnames}
+    for constant in code.co_consts:
+        words |= _words(constant) if inspect.iscode(constant) else {repr(constant)}
+    return words
 
 
 def _what_failed(error):
