@@ -299,6 +299,14 @@ def test_a_bad_weight_file_is_named_with_what_was_expected_and_a_cure(weight_fil
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("error", [MemoryError, PermissionError])
+def test_a_weight_file_is_not_blamed_for_the_system(weight_file, monkeypatch, error):
+    weight_file.touch()
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: (_ for _ in ()).throw(error))
+    with pytest.raises(error):
+        student_code._load_weights(small_network(), "w.pt")
+
+
 def test_a_weight_file_cannot_run_code(weight_file, tmp_path):
     class Attack:
         def __reduce__(self):
