@@ -430,9 +430,10 @@ def show_feature_maps(tensor, title):
     for k, one in enumerate(maps[:shown].astype(np.float32)):
         top, left = k // columns * (h + gap), k % columns * (w + gap)
         low, high = np.percentile(one, (1, 99))
-        canvas[top : top + h, left : left + w] = (one - low) / (high - low or 1)
+        canvas[top : top + h, left : left + w] = ((one - low) / (high - low or 1)).clip(0, 1)
     _, ax = plt.subplots(figsize=(12, 12 * canvas.shape[0] / canvas.shape[1] + 0.5), layout="constrained")
-    ax.imshow(canvas, vmin=0, vmax=1)
+    # Shrunk as numbers: matplotlib would shrink large pictures as colours, whose means are no colours of the scale.
+    ax.imshow(canvas, vmin=0, vmax=1, interpolation_stage="data")
     ax.set_xticks([k * (w + gap) + w / 2 for k in range(columns)], [f"{k}" for k in range(columns)])
     ax.set_yticks([k * (h + gap) + h / 2 for k in range(rows)], [f"{k * columns}" for k in range(rows)])
     ax.tick_params(length=0)
