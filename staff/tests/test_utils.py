@@ -336,6 +336,14 @@ def test_preprocessing_is_smps_without_the_network(monkeypatch, name, change):
     assert np.array_equal(image, before)
 
 
+def test_a_dark_image_of_integers_is_still_in_0_to_255():
+    """smp takes every image without a value above 1 to be in 0..1."""
+    fn = utils.get_preprocessing_fn("resnet50")
+    dark = fn(np.ones((1, 1, 3), np.uint8))
+    assert np.allclose(dark, (1 / 255 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225], atol=1e-5)
+    assert np.allclose(dark, fn(np.ones((1, 1, 3), np.int64)), atol=1e-6)
+
+
 def test_an_encoder_whose_values_are_not_known_offline_is_named():
     with pytest.raises(ValueError, match=r"'my_net'.*'resnet50'"):
         utils.get_preprocessing_fn("my_net")
