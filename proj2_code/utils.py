@@ -525,9 +525,7 @@ def _why_stale(module_name):
         ):
             continue  # a class, a constant, or a function that is not written at the top level of this file
         if _words(function.__code__) not in in_file:
-            return (
-                f"{path.name} has changed since {function.__name__} was imported: restart the kernel and run it again."
-            )
+            return f"{path.name} has changed since {function.__name__} was imported: restart the kernel, run all cells again."
     return None
 
 

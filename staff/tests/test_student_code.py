@@ -105,6 +105,12 @@ def test_integers_bools_arrays_and_lists_are_computed_in_floats(function):
         function(torch.tensor([1j]))
 
 
+@pytest.mark.parametrize("function", [student_code.sigmoid, student_code.softmax])
+def test_the_result_stays_on_the_device(function):
+    x = torch.empty(2, 3, device="meta")  # a device every machine has; it refuses to be mixed with the CPU's tensors
+    assert function(x).device == x.device and function(x).shape == x.shape
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(("shape", "dim"), [((), 0), ((5,), 0), ((5, 1), 0), ((5, 7), 1), ((2, 3, 4), -2), ((3, 0), 0)])
 def test_softmax_is_the_ready_made_one(ready_made, dtype, shape, dim):
@@ -591,7 +597,7 @@ def test_scores_on_the_real_frames(camvid_dir):
     )
     assert dataset.names[:3] == ["0001TP_009780", "Seq05VD_f03030", "Seq05VD_f04110"]
     psp_iou, fpn_iou = student_code.compare_psp_fpn(torch.utils.data.Subset(dataset, range(3)))
-    assert min(psp_iou) > 0.6 and min(fpn_iou) > 0.7
+    assert min(psp_iou) > 0.5 and min(fpn_iou) > 0.6
 
 
 def test_the_starter_can_be_cut_out_of_the_file():
