@@ -511,21 +511,18 @@ def _why_stale(module_name):
     if not path.is_file():
         return None
     try:
-        with warnings.catch_warnings(action="ignore"):  # such as on "\\s" in a docstring
+        with warnings.catch_warnings(action="ignore"):  # such as on "\s" in a docstring
             saved = compile(path.read_bytes(), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         return f"{path.name} cannot be imported: line {getattr(error, 'lineno', '?')}: {getattr(error, 'msg', error)}."
     in_file = [_words(code) for code in saved.co_consts if inspect.iscode(code)]
-    for member in vars(module).values():
-        function = inspect.unwrap(member) if callable(member) else None
-        if (
-            not inspect.isfunction(function)
-            or function.__module__ != module_name
-            or "<locals>" in function.__qualname__
-        ):
-            continue  # a class, a constant, or a function that is not written at the top level of this file
-        if _words(function.__code__) not in in_file:
-            return f"{path.name} has changed since {function.__name__} was imported: restart the kernel, run all cells again."
+    for member in filter(callable, vars(module).values()):
+        function = inspect.unwrap(member)
+        if not inspect.isfunction(function) or function.__module__ != module_name:
+            continue  # a class, or a function from elsewhere
+        if "<locals>" not in function.__qualname__ and _words(function.__code__) not in in_file:
+            changed = f"{path.name} has changed since {function.__name__} was imported"
+            return f"{changed}: restart the kernel and run all cells again."
     return None
 
 
