@@ -413,6 +413,11 @@ def test_a_dying_kernel_is_reported(tmp_path, monkeypatch, capsys):
 
 def test_a_wrong_answer_is_no_error_of_the_runner(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    # Nor does it matter what another Jupyter calls its kernel of this name.
+    kernel = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text('{"argv": ["no-such-program"], "display_name": "Another Python", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     small_notebook(tmp_path, "print('Wrong')", "scores, frame_names = {'M': [0.5, 0.25]}, ['a', 'b']")
 
     assert run_notebook.main([]) == 0
