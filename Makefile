@@ -35,7 +35,7 @@ train: .venv/staff-ready ## the whole recipe; MODEL=fpn_vgg19, fpn_resnet50 or p
 evaluate: .venv/staff-ready ## score the models on a CamVid-format folder
 	@$(PY) staff/training/evaluate.py
 
-notebook: .venv/ready ## refresh the outputs stored in proj2.ipynb
+notebook: .venv/ready data ## refresh the outputs stored in proj2.ipynb
 	@$(PY) staff/run_notebook.py --in-place
 
 figures: .venv/ready ## draw the notebook's diagrams

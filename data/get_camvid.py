@@ -4,9 +4,10 @@
     python data/get_camvid.py --all         train, val and test
     python data/get_camvid.py --from DIR    from a CamVid folder that is already on this machine
 
-The frames go to data/CamVid, in the layout of the SegNet tutorial (test/, testannot/, ...). Every file is held against
-its SHA-256 in camvid_registry.txt. What is there and right is kept, so an interrupted download goes on where it
-stopped. Without --from, the folder that the environment variable CAMVID_DIR names is looked into before downloading.
+The frames go to data/CamVid, in the layout of the SegNet tutorial (test/, testannot/, ...), except that the 230 test
+frames which are not the handout's go to test_rest/ and test_restannot/: test/ stays what the notebook shows. Every file
+is held against its SHA-256 in camvid_registry.txt. What is there and right is kept, so an interrupted download goes on
+where it stopped. Without --from, the folder that the environment variable CAMVID_DIR names is looked into first.
 """
 
 import argparse
@@ -76,6 +77,14 @@ def load_registry(path):
     """Read a pooch registry (a name and its `sha256:` hash a line) as {name: hexadecimal digest}."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     return {name: digest.removeprefix("sha256:") for name, digest in (line.split() for line in lines)}
+
+
+def destination(name):
+    """Where a file of the registry goes: below its own name, or to test_rest and test_restannot (see above)."""
+    split, _, file = name.partition("/")
+    if split in ("test", "testannot") and Path(file).stem not in HANDOUT_FRAMES:
+        return f"{split.replace('test', 'test_rest')}/{file}"
+    return name
 
 
 def fault(path, digest):
@@ -190,8 +199,9 @@ class Download:
                 last = attempt == self.source.attempts - 1
                 if last or is_final(error) or self.stop.wait(pause(error, self.source.backoff * 2**attempt)):
                     raise
-        (self.target / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(done, self.target / name)
+        target = self.target / destination(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(done, target)
 
     def receive(self, session, url, path):
         """Write what `url` serves to `path`: pooch's own downloader, with kept connections and a way to stop it."""
@@ -295,7 +305,7 @@ def get(names, registry, target, source, folder=None, strict=False):
     Raises:
         DataError: with the message for the user.
     """
-    missing = [name for name in names if fault(target / name, registry[name])]
+    missing = [name for name in names if fault(target / destination(name), registry[name])]
     counts = Counter({"already there": len(names) - len(missing)})
     if folder and missing:
         faults = {name: wrong for name in missing if (wrong := fault(folder / name, registry[name]))}
@@ -307,7 +317,7 @@ def get(names, registry, target, source, folder=None, strict=False):
             print(f"{what}, going on to download these:\n{lines}")
         with workshop(target) as bench:
             found = (name for name in missing if name not in faults)
-            counts.update(f"{place(folder / name, target / name, bench)} {folder}" for name in found)
+            counts.update(f"{place(folder / name, target / destination(name), bench)} {folder}" for name in found)
         missing = list(faults)
     if missing:
         download(missing, registry, target, source)

@@ -107,6 +107,20 @@ def test_all_downloads_the_whole_registry(call, target):
     assert_holds(target, FILES)
 
 
+@pytest.mark.parametrize("way", ["folder", "server"])
+def test_test_stays_what_the_notebook_shows(way, server, target, registry, tmp_path, call):
+    rest = {"test/other.png": b"a frame", "testannot/other.png": b"its labels"}
+    server.files.update(rest)
+    for name, data in rest.items():
+        registry.write_text(f"{registry.read_text()}{name} sha256:{hashlib.sha256(data).hexdigest()}\n")
+        path = store(tmp_path / "here", FILES) / name
+        path.write_bytes(data)
+    assert call("--all", *(["--from", str(tmp_path / "here")] if way == "folder" else [])).status == 0
+    assert sorted(path.stem for path in (target / "test").iterdir()) == sorted(get_camvid.HANDOUT_FRAMES)
+    assert [path.read_bytes() for path in (target / "test_rest").iterdir()] == [b"a frame"]
+    assert [path.read_bytes() for path in (target / "test_restannot").iterdir()] == [b"its labels"]
+
+
 def test_downloads_several_files_at_once(call, server, target):
     server.meeting = threading.Barrier(3)  # no request is answered before two others have come
     assert call(workers=3, attempts=1).status == 0
