@@ -77,7 +77,8 @@ used to choose anything. Every frame's score is in `scores.csv`.
 
 - Daylight and dusk in and around one English town, seen from a car, at 360×480: other cameras, nights, rain, snow and
   other countries' vehicles are further from what was trained on than any score above tells.
-- Vans, lorries and buses are not "car" in CamVid, and the border between them is where the models waver most.
+- Vans and buses count as "car" in CamVid's twelve classes. There are few of them in the training frames, and their
+  broad, plain sides are what the models miss most.
 - Cars smaller than some ten pixels, and those behind fences and cyclists, are often missed.
 - Rendered scenes look unlike streets. Below are those of {rendered} renderings on which each model does worst: green is
   found, orange is missed, pink is a false alarm.
