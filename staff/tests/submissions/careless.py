@@ -1,5 +1,6 @@
 """Honest mistakes: the input overwritten, NaN, other types, other shapes, other dtypes."""
 
+import segmentation_models_pytorch as smp
 import torch
 
 
@@ -28,4 +29,4 @@ def IoU(predict, target):
 
 
 def load_FPN_resnet50():
-    return {"a": "state dict"}
+    return smp.FPN("resnet50", encoder_weights=None, classes=1, activation="sigmoid").eval()

@@ -157,6 +157,10 @@ def _tracing(names):
             names.append(name)
 
     class Operators(TorchDispatchMode):
+        @classmethod
+        def _should_skip_dynamo(cls):
+            return False  # or every worker would spend two seconds on importing torch's compiler
+
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             note(f"torch.{func._schema.name.removeprefix('aten::')}")
             return func(*args, **(kwargs or {}))
@@ -290,6 +294,7 @@ def _describe_network(network, probe):
     names = [f"{base.__module__}.{base.__qualname__}" for base in type(network).__mro__]
     training = [name or "the model itself" for name, module in network.named_modules() if module.training]
     state = {name: fingerprint(tensor) for name, tensor in network.state_dict().items()}
+    network.eval()  # its mode is noted: a forgotten eval() need not cost the test of its outputs as well
     with torch.inference_mode():
         outputs = [_from_native(network(torch.from_numpy(x))) for x in probe]
     return Thing("network", {"classes": names, "training": training[:3], "state": state, "outputs": outputs})
