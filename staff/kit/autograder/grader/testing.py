@@ -186,10 +186,12 @@ class Student:
         reason, number = ending["reason"], ending["signal"]
         if reason == "sent":
             return
-        cpu = number in (signal.SIGKILL, signal.SIGXCPU) and ending["cpu_seconds"] >= 0.9 * request["cpu_seconds"]
-        if reason == "time" or cpu:
+        limit = f"{request['wall_seconds']:g} s" if reason == "time" else ""
+        stopped = reason == "ended" and number in (signal.SIGKILL, signal.SIGXCPU)
+        if stopped and ending["cpu_seconds"] >= 0.9 * request["cpu_seconds"]:
+            limit = f"{request['cpu_seconds']} s of computing"
+        if limit:
             self.timeouts += 1
-            limit = f"{request['cpu_seconds']} s of computing" if cpu else f"{request['wall_seconds']:g} s"
             raise Failed(f"{what} should return, but was still running after {limit}, the limit of a test.")
         if reason == "size":
             raise Failed(f"{what} should return a value, but more came back than a test accepts.")
