@@ -115,7 +115,7 @@ def _run(root):
     path = root / "results" / "results.json"
     assert path.is_file() and not path.is_symlink()
     text = path.read_text("utf-8")
-    graded = Graded(json.loads(text), text, done.stdout.decode(), done.returncode, root)
+    graded = Graded(json.loads(text), text, (done.stdout + done.stderr).decode(), done.returncode, root)
     _check_form(graded)
     return graded
 
@@ -247,7 +247,9 @@ def test_links_are_not_followed(gradescope):
     root = gradescope({})
     (root / "submission" / "student_code.py").symlink_to(root / "source" / "reference.py")
     (root / "submission" / "folder").symlink_to(ROOT / "proj2_code")
-    assert _run(root).points == NOTHING
+    graded = _run(root)
+    assert graded.points == NOTHING
+    assert "Expected student_code.py" in graded.results["output"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"x = 1\n" * 600_000], ids=lambda c: str(c[:4]))
@@ -357,7 +359,8 @@ def test_careless_code_is_told_what_came_back(grade):
     graded = grade({"student_code.py": _code("careless")})
     assert graded.points == NOTHING | {"1": 13}
     assert graded.outputs("1")[-1] == "sigmoid of a 3×2 tensor should leave its input as it was, but changed it."
-    assert "got nan" in graded.outputs("1")[4] and "got nan" in graded.outputs("2")[0]
+    assert "got nan" in graded.outputs("1")[4]
+    assert "should have the dtype torch.float32, got torch.float64" in graded.outputs("2")[0]
     assert "should be a torch.Tensor, got a NumPy uint8 array of the shape (2, 3, 3)" in graded.outputs("3")[0]
     assert "should hold the weights of models/resnet50_best_model_weights.pt, not so in" in graded.outputs("4")[0]
     assert "should be a torch.Tensor, got 0.4" in graded.outputs("5")[0]

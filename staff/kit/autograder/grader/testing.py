@@ -142,11 +142,9 @@ class Student:
         if error["type"] == "NotImplementedError":
             return f"{label} is not written yet: {describe_error(error)}."
         if error["memory"]:
-            return f"{label} needed more than the {self._gib()} GiB of memory a test may use: {describe_error(error)}."
+            limit = f"{self.limits['memory_gib']} GiB of memory a test may use"
+            return f"{label} needed more than the {limit}: {describe_error(error)}."
         return f"{label} should return a value, but raised {describe_error(error)}."
-
-    def _gib(self):
-        return self.limits["memory_gib"]
 
     def _ask(self, function, cases, stand_ins):
         """Send one request and return the worker's answer, checked for its form."""
@@ -163,7 +161,7 @@ class Student:
             "wall_seconds": self.limits["wall_seconds"] * share,
             "memory_bytes": int(self.limits["memory_gib"] * (1 << 30)),
         }
-        what = f"{function}" if function else "Importing student_code.py"
+        what = function or "Importing student_code.py"
         try:
             self._process.stdin.write(values.dumps(request))
             self._process.stdin.flush()
