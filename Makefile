@@ -64,9 +64,9 @@ clean: ## remove what the targets above have made; downloads and weights stay
 	@rm -rf build dist
 
 .venv/ready: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it, as in: make run PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@"$(PYTHON)" -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it, as in: make run PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "Installing into .venv: about 6 GB with PyTorch, some minutes the first time."
-	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@test -x $(PY) || "$(PYTHON)" -m venv .venv
 	@$(PY) -m pip install -r requirements.txt
 	@touch $@
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import lightning
 import torch
 import yaml
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 
 from starts import load_matching, load_start, read_state
@@ -88,6 +88,12 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     return weights
 
 
+def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor | int) -> torch.Tensor:
+    """Exponential moving average whose memory grows with the run, so that it forgets the first, poor weights soon."""
+    decay = min(0.995, (1 + int(updates)) / (10 + int(updates)))
+    return torch.lerp(current, average, decay) if average.is_floating_point() else current
+
+
 def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.Namespace) -> lightning.Trainer:
     epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
     checkpoint = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
@@ -97,7 +103,7 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
         max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[checkpoint, EMAWeightAveraging(decay=stage.get("ema", 0.995)), clock],
+        callbacks=[checkpoint, WeightAveraging(avg_fn=warm_average), clock],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.get("val_every_n_epochs", 4), epochs),
