@@ -15,6 +15,7 @@ from pathlib import Path
 CODE = Path(__file__).resolve().parent / "proj2_code"
 FILES = ("student_code.py", "utils.py")
 MAX_BYTES = 50 * 2**20
+CANNOT_RUN = "cannot be run, so nothing in it would get points"
 MARK = b"proj2 submission"  # the archive comment by which an earlier zip of this program is known
 
 
@@ -40,7 +41,7 @@ def find_problems(name: str, source: bytes) -> list[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f"line {error.lineno}: " if isinstance(error, SyntaxError) and error.lineno else ""
         reason = str(error.args[0]) if error.args else type(error).__name__
-        return [f"{name} cannot be run, so nothing in it would get points: {line}{reason}"]
+        return [f"{name} {CANNOT_RUN}: {line}{reason}"]
     labels = [
         node.value
         for statement in ast.walk(tree)
@@ -48,7 +49,10 @@ def find_problems(name: str, source: bytes) -> list[str]:
         for node in ast.walk(statement)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("TO-DO")
     ]
-    return [f'{name} still raises "{label}".' for label in labels]
+    return [
+        f'{name} still raises "{label}"{" (extra credit)" if label.startswith("TO-DO EC") else ""}.'
+        for label in dict.fromkeys(labels)
+    ]
 
 
 def pack(files: dict[str, bytes]) -> bytes:
@@ -89,7 +93,8 @@ def user_name(text: str) -> str:
     """A plain user name, as argparse wants it checked."""
     if not re.fullmatch(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", text) or text.lower().endswith(".zip"):
         raise argparse.ArgumentTypeError(
-            f"{text!a} is not a plain user name: give letters and digits as in gburdell3, no path, no @ and no .zip."
+            f"{text!a} is not a plain user name: give letters (a to z) and digits as in gburdell3, "
+            "with single . _ or - between them where need be; no path, no @ and no .zip."
         )
     return text
 
@@ -109,10 +114,13 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"No zip was written: {error}")
     print(f"Wrote {target} with {' and '.join(files)}.")
-    for file, source in files.items():
-        for problem in find_problems(file, source):
-            print(f"Warning: {problem}")
-    print(f"Upload {name}.zip to proj2-code and your report, {name}.pdf, to proj2-report on Gradescope.")
+    problems = [problem for file, source in files.items() for problem in find_problems(file, source)]
+    for problem in problems:
+        print(f"Warning: {problem}")
+    if any(CANNOT_RUN in problem for problem in problems):
+        print("Fix this and run this program again before you upload.")
+    else:
+        print(f"Upload {name}.zip to proj2-code and your report, {name}.pdf, to proj2-report on Gradescope.")
 
 
 if __name__ == "__main__":

@@ -60,8 +60,9 @@ def sigmoid(x):
 
     Returns:
         tensor of the same shape, device and floating dtype (of torch's default dtype for integers and bools), each
-        value in 0..1. Value and gradient are right, and never NaN, for every x from -inf to inf: e^1000 is inf in
-        floating point, so mind which of the two forms is safe for which x. The gradient at 0 is 1/4.
+        value in 0..1: in (0, 1) on paper, but rounded to 0 or 1 far out. Value and gradient are right, and never NaN,
+        for every x from -inf to inf: e^1000 is inf in floating point, so mind which of the two forms is safe for
+        which x. The gradient at 0 is 1/4.
     """
     # TO-DO 1: sigmoid
     ### BEGIN SOLUTION
@@ -181,7 +182,7 @@ def load_PSP_resnet50():
     `smp.PSPNet`; smp's encoder name is `resnet50`; one class, sigmoid output; weights from
     `models/pspnet_resnet50_best_model_weights.pt`. No network access. Errors are those of `_load_weights`.
     """
-    # TO-DO EC: compare_psp_fpn
+    # TO-DO EC: load_PSP_resnet50
     ### BEGIN SOLUTION
     model = smp.PSPNet(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
     return _load_weights(model, "pspnet_resnet50_best_model_weights.pt")
@@ -196,12 +197,14 @@ def _load_weights(model, file_name):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no PyTorch file, or its tensors are not those of this network.
+        ValueError: the name has a folder, the file is no PyTorch file, or its tensors are not those of this network.
     """
     path = utils.ROOT / "models" / file_name
-    restore = f"Restore it with `git checkout -- models/{file_name}`, or from the project's zip."
+    if path.name != file_name:
+        raise ValueError(f"Give the name of the file without its folder: {path.name!r}, not {file_name!r}.")
+    restore = f"Copy models/{file_name} again from the project's zip or repository."
     if not path.is_file():
-        raise FileNotFoundError(f"{path}, the weights of {_describe(model)}, is missing. {restore}")
+        raise FileNotFoundError(f"The weights of {_describe(model)} are missing: there is no {path}. {restore}")
     try:
         # weights_only: a pickle may run code when it is read; this accepts tensors and plain containers, nothing else.
         weights = torch.load(path, map_location="cpu", weights_only=True)
@@ -222,16 +225,16 @@ def _load_weights(model, file_name):
     difference = _difference(model.state_dict(), weights)
     if difference:
         raise ValueError(
-            f"{path} does not fit {_describe(model)}: {difference}. Build the network as the docstring says; if it is, "
-            f"the file is another network's. {restore}"
+            f"{path} does not fit {_describe(model)}: {difference}. Check the network's arguments and the file's name "
+            f"against the docstring. If both are right, the file holds other weights. {restore}"
         )
     model.load_state_dict(weights)
     return model.eval()
 
 
 def _describe(model):
-    encoder = type(model.encoder).__name__.removesuffix("Encoder")
-    return f"{type(model).__name__} with a {encoder} encoder"
+    encoder = model.name.partition("-")[2]  # smp's name of a network is such as fpn-resnet50
+    return f"{type(model).__name__} with the encoder {encoder}"
 
 
 def _difference(expected, found):
@@ -312,7 +315,7 @@ def applyIoU(model, dataset):
         list of N 0-d float tensors.
 
     The model runs in evaluation mode without gradients, and its training flags are afterwards as they were, also when
-    the data set raises. A progress bar appears after ten seconds.
+    the data set raises: `utils.evaluation_mode` sees to that. A progress bar appears after ten seconds.
     """
     # TO-DO 6: applyIoU
     ### BEGIN SOLUTION

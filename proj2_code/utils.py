@@ -484,8 +484,9 @@ def verify(function):
     """Run a unit test and return a green `"Correct"`, or a red `"Wrong"` and in one sentence what was wrong.
 
     `print("test_sigmoid: ", utils.verify(test_sigmoid))`, where the test is a function without arguments that raises
-    when it fails. Where student_code.py or utils.py has a syntax error, or its functions in memory use other names or
-    constants than those in the file, the test would judge old code: then the answer is `"Wrong"` without running it.
+    when it fails. Where student_code.py or utils.py is gone, has a syntax error, or its functions in memory use other
+    names or constants than those in the file, the test would judge old code: then the answer is `"Wrong"` without
+    running it.
     """
     if not callable(function):
         raise TypeError(
@@ -507,9 +508,11 @@ def verify(function):
 def _why_stale(module_name):
     """Say why the functions in memory are not those of the module's file, or return None."""
     module = sys.modules.get(module_name)
-    path = Path(getattr(module, "__file__", None) or "")
-    if not path.is_file():
+    if not getattr(module, "__file__", None):
         return None
+    path = Path(module.__file__)
+    if not path.is_file():
+        return f"{path.name} is missing from {path.parent.name}."
     try:
         with warnings.catch_warnings(action="ignore"):  # such as on "\s" in a docstring
             saved = compile(path.read_bytes(), path, "exec", dont_inherit=True)
@@ -522,7 +525,10 @@ def _why_stale(module_name):
             continue  # a class, or a function from elsewhere
         if "<locals>" not in function.__qualname__ and _words(function.__code__) not in in_file:
             changed = f"{path.name} has changed since {function.__name__} was imported"
-            return f"{changed}: restart the kernel and run all cells again."
+            return (
+                f"{changed}, or cannot be imported (see the error above): fix the error if there is one, then restart "
+                "the kernel and run all cells again."
+            )
     return None
 
 
@@ -537,14 +543,16 @@ def _words(code):
 def _what_failed(error):
     """One sentence on an exception of a test: its message, and where it came from unless the test explains itself."""
     message = textwrap.shorten(str(error), 400, placeholder=" ...")
-    if message and isinstance(error, AssertionError | NotImplementedError):
+    undone = isinstance(error, NotImplementedError) and message.startswith("TO-DO")  # torch raises it too
+    if undone or (message and isinstance(error, AssertionError)):
         return message
     frames = traceback.extract_tb(error.__traceback__)[1:]  # without verify's own
     if isinstance(error, AssertionError) and frames:
         return f"it does not hold that {frames[-1].line.removeprefix('assert ')} ({_place(frames[-1])})."
-    # An error inside a library is of interest where the student's code called the library.
+    # An error inside a library, or a function given, is of interest where the student's code called it.
     ours = [frame for frame in frames if Path(frame.filename).parent == Path(__file__).parent] or frames[:1]
-    where = f" ({_place(ours[-1])})" if ours else ""
+    students = [f for f in ours if Path(f.filename).name == "student_code.py" and not f.name.startswith("_")] or ours
+    where = f" ({_place(students[-1])})" if students else ""
     return f"{type(error).__name__}{': ' if message else ''}{message}{where}"
 
 

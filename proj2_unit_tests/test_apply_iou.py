@@ -13,6 +13,7 @@ class RedIsCar(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
+        self.frozen = torch.nn.Identity()  # in evaluation mode while the rest is in training mode
         self.ran_in_training_mode = self.ran_with_gradients = False
 
     def forward(self, x):
@@ -43,6 +44,7 @@ def test_applyIoU():
         _frame(slice(0, 20), slice(0, 25)),
     ]
     model = RedIsCar().train()
+    model.frozen.eval()
 
     scores = student_code.applyIoU(model, dataset)
 
@@ -53,4 +55,7 @@ def test_applyIoU():
     assert not model.ran_in_training_mode, "applyIoU should run the model in eval mode, got training mode."
     assert not model.ran_with_gradients, (
         "applyIoU should run the model without gradients, got a run that tracks them: use torch.inference_mode()."
+    )
+    assert model.training and not model.frozen.training, (
+        "applyIoU should leave the training flag of each module as it was, got others: use utils.evaluation_mode."
     )

@@ -15,8 +15,18 @@ def test_sigmoid():
     check_values("sigmoid of a 5×1 tensor", student_code.sigmoid(column), expected.reshape(5, 1))
 
     far = torch.tensor([-200.0, 200.0])
-    hint = ": no exponential may overflow, so keep every exponent at or below 0"
+    hint = ": each of the two forms in the docstring is safe for one sign of x only"
     check_values("sigmoid([-200, 200])", student_code.sigmoid(far), torch.tensor([0.0, 1.0]), hint)
+
+    x = torch.tensor([-200.0, 0.0, 200.0], requires_grad=True)
+    y = student_code.sigmoid(x)
+    assert y.requires_grad, "sigmoid should pass gradients on, got a result that is cut off from x."
+    y.sum().backward()
+    hint = (
+        ": autograd differentiates all that was computed, an overflowing exponential whose result is discarded "
+        "included, and takes the slope of abs at 0 to be 0"
+    )
+    check_values("the gradient of sigmoid at [-200, 0, 200]", x.grad, torch.tensor([0.0, 0.25, 0.0]), hint)
 
 
 def test_softmax():
@@ -29,5 +39,6 @@ def test_softmax():
 
     scores = torch.stack([row, torch.zeros(5)], dim=1)
     columns = torch.stack([expected, torch.full((5,), 0.2)], dim=1)
-    check_values("softmax of a 5×2 tensor, along dim 0,", student_code.softmax(scores), columns)
-    check_values("softmax of a 2×5 tensor, along dim 1,", student_code.softmax(scores.T, dim=1), columns.T)
+    hint = ": normalise along `dim`"
+    check_values("softmax of a 5×2 tensor, along dim 0,", student_code.softmax(scores), columns, hint)
+    check_values("softmax of a 2×5 tensor, along dim 1,", student_code.softmax(scores.T, dim=1), columns.T, hint)

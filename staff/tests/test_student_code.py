@@ -300,8 +300,8 @@ def test_a_bad_weight_file_is_named_with_what_was_expected_and_a_cure(weight_fil
     with pytest.raises(ValueError, match=named) as caught:
         student_code._load_weights(small_network(), "w.pt")
     message = str(caught.value)
-    assert message.startswith(str(weight_file)) and "FPN with a MobileNetV2 encoder" in message
-    assert "git checkout -- models/w.pt" in message and "\n" not in message
+    assert message.startswith(str(weight_file)) and "FPN with the encoder mobilenet_v2" in message
+    assert "Copy models/w.pt again from the project's zip or repository." in message and "\n" not in message
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
@@ -311,6 +311,12 @@ def test_a_weight_file_is_not_blamed_for_the_system(weight_file, monkeypatch, er
     monkeypatch.setattr(torch, "load", lambda *args, **kwargs: (_ for _ in ()).throw(error))
     with pytest.raises(error):
         student_code._load_weights(small_network(), "w.pt")
+
+
+@pytest.mark.parametrize("name", ["models/w.pt", "../w.pt", "models/"])
+def test_a_weight_file_is_given_by_its_name_alone(weight_file, name):
+    with pytest.raises(ValueError, match=rf"without its folder: .* not {name!r}"):
+        student_code._load_weights(small_network(), name)
 
 
 def test_a_weight_file_cannot_run_code(weight_file, tmp_path):
@@ -326,7 +332,9 @@ def test_a_weight_file_cannot_run_code(weight_file, tmp_path):
 
 @pytest.mark.parametrize("file", LOADERS)
 def test_a_missing_weight_file_is_named_with_a_cure(weight_file, file):
-    with pytest.raises(FileNotFoundError, match=f"{file}, the weights of .* is missing. Restore it") as caught:
+    with pytest.raises(
+        FileNotFoundError, match=rf"^The weights of (FPN|PSPNet) .* are missing: there is no .*{file}\. Copy"
+    ) as caught:
         LOADERS[file][0]()
     assert str(weight_file.parent) in str(caught.value)
 
@@ -615,7 +623,13 @@ def test_the_starter_can_be_cut_out_of_the_file():
         with pytest.raises(NotImplementedError, match=name):
             function(
                 *[torch.ones(2)]
-                * {"load_FPN_resnet50": 0, "sigmoid": 1, "softmax": 1, "compare_psp_fpn": 1}.get(name, 2)
+                * {
+                    "load_FPN_resnet50": 0,
+                    "load_PSP_resnet50": 0,
+                    "sigmoid": 1,
+                    "softmax": 1,
+                    "compare_psp_fpn": 1,
+                }.get(name, 2)
             )
 
 

@@ -7,8 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import student_code
 
+import student_code
 from proj2_unit_tests import (
     test_apply_iou,
     test_apply_mask,
@@ -20,6 +20,10 @@ from proj2_unit_tests import (
 
 ROOT = Path(__file__).resolve().parents[2]
 
+GRADIENT = (
+    "the gradient of sigmoid at [-200, 0, 200] should be {}: autograd differentiates all that was computed, an "
+    "overflowing exponential whose result is discarded included, and takes the slope of abs at 0 to be 0."
+)
 WRONG_SIGMOIDS = {
     "return None": "sigmoid([-2, -1, 0, 1, 2]) should return a torch.Tensor, got NoneType.",
     "return (1 / (1 + torch.exp(-x))).numpy()": (
@@ -31,9 +35,17 @@ WRONG_SIGMOIDS = {
     "return 1 / (1 + torch.exp(-x[0]))": "sigmoid([-2, -1, 0, 1, 2]) should have the shape (5,), got ().",
     "return (1 / (1 + torch.exp(-x))).squeeze()": "sigmoid of a 5×1 tensor should have the shape (5, 1), got (5,).",
     "return torch.exp(x) / (1 + torch.exp(x))": (
-        "sigmoid([-200, 200]) should be 1 at index [1], got nan: no exponential may overflow, so keep every exponent "
-        "at or below 0."
+        "sigmoid([-200, 200]) should be 1 at index [1], got nan: each of the two forms in the docstring is safe for "
+        "one sign of x only."
     ),
+    "return (1 / (1 + torch.exp(-x))).detach()": (
+        "sigmoid should pass gradients on, got a result that is cut off from x."
+    ),
+    "return 1 / (1 + torch.exp(-x))": GRADIENT.format("0 at index [0], got nan"),
+    "return torch.where(x >= 0, 1 / (1 + torch.exp(-x)), torch.exp(x) / (1 + torch.exp(x)))": GRADIENT.format(
+        "0 at index [0], got nan"
+    ),
+    "e = torch.exp(-x.abs()); return torch.where(x >= 0, 1, e) / (1 + e)": GRADIENT.format("0.25 at index [1], got 0"),
 }
 
 WRONG_SOFTMAXES = {
@@ -46,10 +58,11 @@ WRONG_SOFTMAXES = {
         "subtract the largest entry from all of them first."
     ),
     "e = torch.exp(x - x.max()); return e / e.sum()": (
-        "softmax of a 5×2 tensor, along dim 0, should be 0.031685 at index [0, 0], got 0.0273517."
+        "softmax of a 5×2 tensor, along dim 0, should be 0.031685 at index [0, 0], got 0.0273517: normalise "
+        "along `dim`."
     ),
     "e = torch.exp(x - x.amax(0)); return e / e.sum(0)": (
-        "softmax of a 2×5 tensor, along dim 1, should be 0.031685 at index [0, 0], got 0.5."
+        "softmax of a 2×5 tensor, along dim 1, should be 0.031685 at index [0, 0], got 0.5: normalise along `dim`."
     ),
 }
 
@@ -139,21 +152,29 @@ WRONG_IOU1 = {
 }
 PROBABILITIES = (
     "IoU of the probabilities [[0.9, 0.6, 0.51], [0.4, 0.5, 0.1]] with the mask [[1, 0, 1], [1, 1, 0]] should be 0.4, "
-    "got {}: a pixel is car where its probability is above 0.5."
+    "got {}: a pixel is car where its probability is above 0.5, so not where it is exactly "
+    "0.5."
 )
 WRONG_IOU2 = {
     "return (predict * target).sum() / torch.maximum(predict, target).sum()": PROBABILITIES.format("0.491489"),
     COUNTS + "return ((predict >= 0.5) & t).sum() / ((predict >= 0.5) | t).sum()": PROBABILITIES.format("0.6"),
     COUNTS + "return ((predict > 0) & t).sum() / ((predict > 0) | t).sum()": PROBABILITIES.format("0.666667"),
     COUNTS + "return inter / union": (
-        "IoU of two empty masks should be 1, got nan: two masks that agree on no car at all agree fully."
+        "IoU of two empty masks should be 1, got nan: where neither mask has a car they agree, so IoU is 1."
     ),
     COUNTS + "return inter / union.clamp(1)": (
-        "IoU of two empty masks should be 1, got 0: two masks that agree on no car at all agree fully."
+        "IoU of two empty masks should be 1, got 0: where neither mask has a car they agree, so IoU is 1."
+    ),
+    COUNTS + "return inter / union if union else torch.tensor(1.0)": (
+        "IoU of masks of the shapes (2, 3) and (1, 3) should raise a ValueError, got a score."
+    ),
+    "assert predict.shape == target.shape; return right(predict, target)": (
+        "IoU of masks of the shapes (2, 3) and (1, 3) should raise a ValueError, got AssertionError."
     ),
 }
 
 SCORES = "[IoU(model.predict(torch.tensor(x)[None])[0, 0], torch.tensor(m)[0]) for x, m in dataset]"
+FLAGS = "applyIoU should leave the training flag of each module as it was, got others: use utils.evaluation_mode."
 WRONG_APPLIES = {
     f"return torch.stack({SCORES})": "applyIoU should return a list, got Tensor.",
     f"return {SCORES}[:-1]": "applyIoU should return one score for each of the 4 frames, got 3.",
@@ -171,6 +192,8 @@ WRONG_APPLIES = {
     "model.eval(); return [IoU(model(torch.tensor(x)[None])[0, 0], torch.tensor(m)[0]) for x, m in dataset]": (
         "applyIoU should run the model without gradients, got a run that tracks them: use torch.inference_mode()."
     ),
+    f"return {SCORES}": FLAGS,
+    f"scores = {SCORES}; model.train(); return scores": FLAGS,
 }
 
 WRONG_COMPARISONS = {

@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import unicodedata
+from pathlib import Path
 
 import cv2
 import matplotlib
@@ -558,6 +559,14 @@ def breaks_in_a_library():
     student_code.softmax(torch.ones(2), dim=5)
 
 
+def is_done_but_ands_floats():
+    return torch.ones(2) & torch.ones(2)
+
+
+def breaks_in_given_code():
+    student_code.sigmoid(torch.tensor([1j]))
+
+
 def breaks_here():
     return {}["key"]
 
@@ -580,6 +589,10 @@ def test_verify_says_correct_in_green_and_prints_nothing(capsys):
     [
         (fails_with_message, "sigmoid(0) is 0.4, expected 0.5 and more"),
         (is_not_done, "TO-DO 1: sigmoid"),
+        (
+            is_done_but_ands_floats,
+            "NotImplementedError: \"bitwise_and_cpu\" not implemented for 'Float' (test_utils.py, line ",
+        ),
         (skips, "Failed: no such thing"),
         (leaves, "SystemExit: 3"),
         (
@@ -593,6 +606,12 @@ def test_verify_says_correct_in_green_and_prints_nothing(capsys):
 def test_verify_says_wrong_in_red_and_why(test, reason):
     result = utils.verify(test)
     assert result.startswith(f'{RED}"Wrong"{END} {reason}') and "\n" not in result and "Traceback" not in result
+
+
+def test_verify_names_the_line_that_called_given_code():
+    where = re.search(r"\(student_code\.py, line (\d+)\)$", utils.verify(breaks_in_given_code))
+    lines = Path(student_code.__file__).read_text("utf-8").splitlines()
+    assert where and lines[int(where[1]) - 1] == "    x = _as_floating(x)"
 
 
 def test_verify_shows_an_assertion_without_a_message(tmp_path):
@@ -667,6 +686,10 @@ from textwrap import dedent
         (SOURCE.replace("exp(-x)", "exp(-x / 2)"), "student_code.py has changed since sigmoid"),
         (SOURCE.replace("exp(-x)", "exp2(-x)"), "student_code.py has changed since sigmoid"),
         (SOURCE.replace("def sigmoid", "def sigmoids"), "student_code.py has changed since sigmoid"),
+        (
+            "import no_such\n" + SOURCE.replace("exp(", "exp2("),
+            "changed since sigmoid was imported, or cannot be imported",
+        ),
         (SOURCE.replace("return x\n", "return 2 * x\n"), "student_code.py has changed since decorated"),
         (SOURCE.replace("return [2", "return [3"), "student_code.py has changed since twice"),
     ],
@@ -682,6 +705,14 @@ def test_verify_knows_code_that_is_not_what_the_file_holds(monkeypatch, tmp_path
     else:
         assert result.startswith(f'{RED}"Wrong"{END} ')
         assert re.search(reason, result), result
+
+
+def test_verify_names_student_code_that_is_gone(monkeypatch, tmp_path):
+    path = tmp_path / "proj2_code" / "student_code.py"
+    path.parent.mkdir()
+    monkeypatch.setitem(sys.modules, "student_code", module_of(path, SOURCE))
+    path.rename(path.with_name("student_code_old.py"))
+    assert utils.verify(lambda: None) == f'{RED}"Wrong"{END} student_code.py is missing from proj2_code.'
 
 
 def test_verify_accepts_a_function_that_ipython_has_reloaded_alone(monkeypatch, tmp_path):

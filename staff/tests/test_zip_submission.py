@@ -184,6 +184,7 @@ def test_syntax_error_is_a_warning(tree):
 
     assert done.returncode == 0 and (tree / "gburdell3.zip").is_file()
     assert "Warning: student_code.py cannot be run" in done.stdout and "line 2" in done.stdout
+    assert "Fix this and run this program again before you upload." in done.stdout and "Upload" not in done.stdout
 
 
 @pytest.mark.parametrize("source", [b"return 1\n", b"x = '\0'\n", b"x = '\xff'\n", b"(" * 5000, b"-" * 100_000 + b"1"])
@@ -199,12 +200,18 @@ def test_todo_left_is_a_warning(tree):
     (tree / "proj2_code" / "student_code.py").write_text(
         'def IoU(predict, target):\n    """TO-DO 5: IoU."""\n    raise NotImplementedError("TO-DO 5: IoU")\n'
         'def softmax(x):\n    """TO-DO 2: softmax."""\n    return x\n'
+        'def compare():\n    raise NotImplementedError("TO-DO EC: compare")\n'
+        'def compare():\n    raise NotImplementedError("TO-DO EC: compare")\n'
     )
     done = run(tree, "--gt_username", "gburdell3")
 
     assert done.returncode == 0
     warnings = [line for line in done.stdout.splitlines() if line.startswith("Warning")]
-    assert warnings == ['Warning: student_code.py still raises "TO-DO 5: IoU".']
+    assert warnings == [
+        'Warning: student_code.py still raises "TO-DO 5: IoU".',
+        'Warning: student_code.py still raises "TO-DO EC: compare" (extra credit).',
+    ]
+    assert "Upload gburdell3.zip" in done.stdout
 
 
 def test_console_that_cannot_print_the_path(tree):
