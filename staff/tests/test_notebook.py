@@ -303,6 +303,12 @@ def check_table(folder, notebook):
     vgg_and_resnet = scores_of(text_of(cell_of(notebook, "apply-iou")))
     psp_and_resnet = scores_of(text_of(cell_of(notebook, "compare")))
     assert ious == pytest.approx(vgg_and_resnet + psp_and_resnet[:3], abs=6e-5)
+    # Under each list it stands once more, as it fits a report.
+    said = text_of(cell_of(notebook, "apply-iou")) + text_of(cell_of(notebook, "compare"))
+    for k, model in enumerate(MODELS):
+        line = re.search(rf"^{model}: (\d\.\d{{3}}), (\d\.\d{{3}}), (\d\.\d{{3}}) \(mean (\d\.\d{{3}})\)$", said, re.M)
+        own = ious[3 * k : 3 * k + 3]
+        assert [float(number) for number in line.groups()] == pytest.approx([*own, sum(own) / 3], abs=6e-4)
 
 
 def data_folder(folder):
@@ -359,7 +365,7 @@ def test_what_is_saved_is_in_force_in_the_next_cell(stored, tmp_path):
         "wrong": "code.replace('(1 + e)', '(2 + e)')",
         "right again": "code.replace('(2 + e)', '(1 + e)')",
         "no Python": "code + 'def ('",
-        "mended": "code.removesuffix('def (')",
+        "fixed": "code.removesuffix('def (')",
     }
     edit = "file = Path('proj2_code/student_code.py')\ncode = file.read_text('utf-8')\nfile.write_text({}, 'utf-8')"
     setup = [cell_of(stored, name).source for name in ("imports", "project-root", "import-project")]
@@ -474,7 +480,7 @@ def test_formulas_in_code_are_left_alone():
 
 
 @pytest.mark.parametrize("start", ["", "proj2_code", "..", "staff/tests"])
-def test_the_project_is_found_from_any_folder(stored, tmp_path, monkeypatch, start):
+def test_the_project_is_found_from_any_folder(stored, tmp_path, monkeypatch, capsys, start):
     project = tmp_path / "é b" / "proj 2"
     for part in ("proj2_code", "staff/tests"):
         (project / part).mkdir(parents=True)
@@ -488,11 +494,13 @@ def test_the_project_is_found_from_any_folder(stored, tmp_path, monkeypatch, sta
 
         assert Path.cwd() == scope["ROOT"] == project.resolve()
         assert path == [str(project / "proj2_code"), str(project), "first", "last"]
+        # The outputs are stored: where the project lies is nobody's business.
+        assert capsys.readouterr().out == "Working in the folder proj 2\n"
 
 
 def test_a_folder_without_the_project_is_an_error_that_says_so(stored, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="inside the project"):
+    with pytest.raises(FileNotFoundError, match="or directly below it: open this notebook inside the project's folder"):
         exec(cell_of(stored, "project-root").source, {"os": os, "Path": Path, "sys": sys})
 
 
