@@ -308,6 +308,8 @@ def get(names, registry, target, source, folder=None, strict=False):
     missing = [name for name in names if fault(target / destination(name), registry[name])]
     counts = Counter({"already there": len(names) - len(missing)})
     if folder and missing:
+        if strict and not folder.is_dir():
+            raise DataError(f"{source.title}: {folder} is not a folder.")
         faults = {name: wrong for name in missing if (wrong := fault(folder / name, registry[name]))}
         if faults:
             what = f"{source.title}: not all is right in {folder}"
