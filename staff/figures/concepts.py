@@ -14,14 +14,12 @@ from staff.figures.style import (
     CLASS_COLOURS,
     CONV,
     FALSE_ALARM,
-    GROW,
     HIT,
     INK,
     MISSED,
     MUTED,
     NOT_CAR,
     RULE,
-    SEGMENT,
     SHRINK,
     SMALL,
     TITLE,
@@ -35,8 +33,8 @@ from staff.figures.style import (
 
 STREET_SEED = 126
 
-# From the farthest car to the nearest; neighbours differ in lightness too.
-CAR_COLOURS = [MUTED, RULE, GROW, SHRINK, FALSE_ALARM, SEGMENT, CONV, CAR, "#5B2A86"]
+# From the farthest car to the nearest; none is a class's colour, and neighbours differ in lightness too.
+CAR_COLOURS = ["#E0006C", "#FFB199", "#AABA28", "#5A0016", "#FF5A5A", "#5F6B00", "#40E0D0", "#C1002F", "#B9A7FF"]
 
 KERNEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CONVOLUTION_INPUT = np.array(
@@ -90,6 +88,7 @@ def semantic_segmentation() -> Figure:
         (left, upper, "image"),
         (right, upper, "semantic: one class per pixel"),
         (left, lower, "instance: every car its own label"),
+        (right, lower, "semantic classes"),
     ):
         text(ax, x + w / 2, y + h + 2.2, words, weight="bold")
     picture(ax, left, upper, w, h, image)

@@ -2,11 +2,12 @@
 
 from itertools import combinations, pairwise
 
+import cv2
 import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
@@ -103,6 +104,22 @@ def test_numbered_cars_are_the_car_pixels_of_the_scene():
     assert sorted(np.unique(cars)) == list(range(cars.max() + 1))
     assert 1 < cars.max() <= len(concepts.CAR_COLOURS), "there must be a colour for each car"
     assert list(CLASS_COLOURS).index("car") == render_street.CAR
+
+
+def test_no_car_has_a_colour_that_means_a_class_or_another_car():
+    colours = np.array([to_rgb(colour) for colour in (*concepts.CAR_COLOURS, *CLASS_COLOURS.values())], np.float32)
+    lab = cv2.cvtColor(colours[None], cv2.COLOR_RGB2LAB)[0]
+    n = len(concepts.CAR_COLOURS)
+    for i, j in combinations(range(len(lab)), 2):
+        assert i >= n or np.linalg.norm(lab[i] - lab[j]) > 20, (i, j)
+
+
+def test_every_car_keeps_its_colour_among_the_256_of_the_file():
+    with Image.open(ROOT / "proj2_code/figures/semantic_segmentation.png") as picture:
+        stored = np.reshape(picture.getpalette(), (-1, 3))
+    for colour in concepts.CAR_COLOURS[-concepts.number_cars(concepts.STREET_SEED).max() :]:
+        distance = np.abs(stored - 255 * np.array(to_rgb(colour))).max(axis=1).min()
+        assert distance <= 16, f"{colour} has become another: take one that is farther from the others"
 
 
 def test_error_colours_are_the_notebooks():

@@ -161,7 +161,8 @@ def test_parts_are_in_the_order_of_the_handout(template, reference):
 def test_title_slide_asks_who_hands_in(template):
     (table,) = [shape.table for shape in slides(template)[0].shapes if shape.has_table]
     rows = [[cell.text for cell in row.cells] for row in table.rows]
-    assert rows == [[name, ""] for name in ("Name", "E-mail", "User name", "ID", "Section")]
+    assert rows == [[name, ""] for name in ("Name", "E-mail", "GT user name", "ID", "Section")]
+    assert "Save Image As" in text(slides(template)[0])
 
 
 def test_pages_are_wide_and_numbered(template, reference):
@@ -383,6 +384,35 @@ def test_sizes_and_costs_are_those_of_the_models(name, architecture, encoder):
     summary = torchinfo.summary(model, input_data=frame, device="meta", verbose=0)
     assert summary.total_params == content.PARAMETERS[name]
     assert round(summary.total_mult_adds / 1e9, 2) == content.MULT_ADDS_G[name]
+
+
+def test_layers_that_pspnet_never_runs():
+    with torch.device("meta"):
+        encoder = smp.PSPNet("resnet50", encoder_weights=None).eval().encoder
+    run = []
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        getattr(encoder, name).register_forward_hook(lambda *_, name=name: run.append(name))
+    encoder(torch.empty(1, 3, 384, 480, device="meta"))
+    assert run == ["layer1", "layer2"]
+    idle = sum(p.numel() for layer in (encoder.layer3, encoder.layer4) for p in layer.parameters())
+    assert idle == content.IDLE_PARAMETERS
+
+
+def test_models_were_trained_as_unequally_as_the_answers_say():
+    lineage = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
+    starts = {stages[0]["start"] for stages in lineage.values()}
+    crops = {sum(stage["steps"] * stage["batch_size"] for stage in stages) for stages in lineage.values()}
+    assert len(starts) == len(crops) == len(lineage) == 3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_training_is_named_beside_the_architecture(case, references):
+    for part, architecture in (("3.2", "The encoders"), ("3.3", "arranged"), ("EC 2", "The architectures")):
+        paragraphs = content.SLIDES[PARTS.index(part)].answers[0](scores_of(CASES[case]))
+        words = " ".join(map(plain, paragraphs))
+        assert architecture in words and "models/README.md" in words
+        assert "training (see models/README.md)" in text(slide_of(references[case], part))
+        assert part == "3.2" or "22.06 M of its 24.30 M" in words
 
 
 def answer_table(part: str, number: int = 0):

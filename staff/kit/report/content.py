@@ -31,6 +31,9 @@ PAPERS = {
 PARAMETERS = {FPN_VGG19: 22_108_097, FPN_RESNET50: 26_116_033, PSP_RESNET50: 24_300_993}
 MULT_ADDS_G = {FPN_VGG19: 78.44, FPN_RESNET50: 21.90, PSP_RESNET50: 8.19}
 
+# What PSPNet's encoder has and never runs, layer3 and layer4: it takes the maps after layer2.
+IDLE_PARAMETERS = 22_063_104
+
 # Two models this close on three frames are called level.
 LEVEL = 0.005
 
@@ -74,9 +77,12 @@ class Slide:
 
 
 TITLE = "Project 2: Segmentation with CNN"
-TEMPLATE_SUBTITLE = "Report. Answer on the slides in the room that is left, in your own words."
-REFERENCE_SUBTITLE = "Report, reference answers. For course staff."
-FIELDS = ("Name", "E-mail", "User name", "ID", "Section")
+TEMPLATE_SUBTITLE = (
+    "Report. Answer on the slides in the room that is left, in your own words.",
+    "Figures: Shift + right click on one in the notebook, Save Image As, insert the file.",
+)
+REFERENCE_SUBTITLE = ("Report, reference answers. For course staff.",)
+FIELDS = ("Name", "E-mail", "GT user name", "ID", "Section")
 
 
 def _score_rows(*models: str) -> Callable[[Scores], Rows]:
@@ -117,27 +123,25 @@ def _vgg_against_resnet(scores: Scores) -> Paragraphs:
     lead = _lead(scores, FPN_VGG19, FPN_RESNET50)
     if abs(lead) < LEVEL:
         why = (
-            "**Why so close**: the decoder is the same and both encoders reach the same stride of 32. What VGG-19 "
-            "gains by its convolutions at full resolution, ResNet-50 makes up for by depth, shortcuts and batch "
-            "normalisation."
+            "**The encoders** may balance: what VGG-19 gains by its convolutions at full resolution, ResNet-50 makes "
+            "up for by depth, shortcuts and batch normalisation."
         )
     elif lead > 0:
         why = (
-            "**Why**: VGG-19 runs two convolutions at full and two at half resolution before its map at stride 4; "
-            "ResNet-50 halves the frame twice in its first two layers. IoU of a car is won and lost at its outline, "
-            "where that detail counts, and VGG-19 spends 3.6 times the multiply-adds on it."
+            "**The encoders** may: VGG-19 runs two convolutions at full and two at half resolution; ResNet-50 halves "
+            "the frame twice in its first two layers. At a car’s outline that detail counts."
         )
     else:
         why = (
-            "**Why**: ResNet-50 is deeper and sees more context; its shortcuts and batch normalisation let all of it "
-            "train well, and its last stage offers the decoder 2048 maps against 512. VGG-19 has no such help and "
-            "learns more slowly, though it keeps more detail at full resolution."
+            "**The encoders** may: ResNet-50 is deeper and sees more context; shortcuts and batch normalisation let "
+            "all of it train well. VGG-19 lacks both and learns more slowly."
         )
     return (
         _verdict(scores, FPN_VGG19, FPN_RESNET50),
         why,
-        _worst_frame(scores) + " A handful of frames shows a tendency, not a ranking, and how "
-        "the two were trained counts as well (models/README.md).",
+        "**So may the training**: the two did not start from equal weights nor train equally long (models/README.md). "
+        "These scores cannot tell the one cause from the other; equal training of both would.",
+        _worst_frame(scores) + " A handful of frames shows a tendency, not a ranking.",
     )
 
 
@@ -161,33 +165,30 @@ def _size_against_score(scores: Scores) -> Paragraphs:
         )
     return (
         finding,
-        "**Two models cannot show a rule.** Parameters bound what a network can represent; what it learns depends on "
-        "how they are arranged (resolution, depth, shortcuts), on pre-training and data, and on how long it was "
-        "trained.",
+        "**Two models cannot show a rule**, least of all after training that was not equally long nor from equal "
+        "starts (models/README.md). It counts, too, how the parameters are arranged (resolution, depth, shortcuts).",
         "**Parameters are not cost either**: the smaller VGG-19 needs 3.6 times the multiply-adds, since its kernels "
-        "slide over large maps.",
+        "slide over large maps. Some parameters never run: smp’s PSPNet takes the maps after layer2, so that "
+        f"{IDLE_PARAMETERS / 1e6:.2f} M of its {PARAMETERS[PSP_RESNET50] / 1e6:.2f} M, layer3 and layer4, are idle.",
     )
 
 
 def _psp_against_fpn(scores: Scores) -> Paragraphs:
     lead = _lead(scores, PSP_RESNET50, FPN_RESNET50)
     if abs(lead) < LEVEL:
-        why = "Context and outline balance: PSPNet predicts at stride 8 (48 × 60), FPN at stride 4 (96 × 120)."
+        why = "Context may make up for its coarser outlines."
     elif lead < 0:
-        why = (
-            "Our PSPNet predicts at stride 8 (48 × 60) and enlarges eight times, FPN at stride 4 (96 × 120): its "
-            "outlines are coarser. It also runs the encoder only up to layer2, and with one class there is little to "
-            "confuse that scene context would settle."
-        )
+        why = "Its outlines are coarser."
     else:
-        why = (
-            "Pooled context keeps false alarms down, which here outweighs outlines predicted at stride 8 instead of 4."
-        )
+        why = "Pooled context may keep false alarms down."
     return (
-        "**Why pool in a pyramid**: the region a deep unit really responds to is smaller than its receptive field in "
-        "theory. Pooling over the whole map hands every pixel the scene; a single global average would lose where "
-        "things are, so 2 × 2, 3 × 3 and 6 × 6 regions are pooled as well.",
-        _verdict(scores, PSP_RESNET50, FPN_RESNET50) + " " + why,
+        "**Why a pyramid**: a deep unit sees less than its receptive field in theory. The 1 × 1 pool hands every pixel "
+        "the whole scene; 2 × 2, 3 × 3 and 6 × 6 keep where things are.",
+        _verdict(scores, PSP_RESNET50, FPN_RESNET50),
+        f"**The architectures** differ in decoder and depth: smp’s PSPNet stops after layer2, at 1/8 of the size; "
+        f"layer3 and layer4, {IDLE_PARAMETERS / 1e6:.2f} M of its {PARAMETERS[PSP_RESNET50] / 1e6:.2f} M parameters, "
+        f"never run. {why}",
+        "**The training** differs too, in start and length (models/README.md); scores cannot tell which counts.",
     )
 
 
@@ -401,14 +402,14 @@ SLIDES = (
         ("VGG", "FPN"),
         tables=[
             Table(
-                ("Encoder, after", "Height × width", "Decoder, at", "Height × width "),
+                ("Encoder, at", "Height × width", "Decoder, at", "Height × width "),
                 [
-                    ("the input", "384 × 480", "level 5", "12 × 15"),
-                    ("block 1", "192 × 240", "level 4", "24 × 30"),
-                    ("block 2", "96 × 120", "level 3", "48 × 60"),
-                    ("block 3", "48 × 60", "level 2", "96 × 120"),
-                    ("block 4", "24 × 30", "sum of levels", "96 × 120"),
-                    ("block 5", "12 × 15", "mask", "384 × 480"),
+                    ("the input", "384 × 480", "p5", "12 × 15"),
+                    ("block 1, pooled", "192 × 240", "p4", "24 × 30"),
+                    ("block 2, pooled", "96 × 120", "p3", "48 × 60"),
+                    ("block 3, pooled", "48 × 60", "p2", "96 × 120"),
+                    ("block 4, pooled", "24 × 30", "sum of levels", "96 × 120"),
+                    ("block 5, pooled", "12 × 15", "mask", "384 × 480"),
                 ],
                 given=(0, 2),
             )
@@ -487,8 +488,8 @@ SLIDES = (
     Slide(
         "2.4a",
         "Feature maps at three depths",
-        "Insert the pictures of feature maps of FPN+ResNet-50: the first layer of the encoder, the last of its first "
-        "stage, the last of the decoder. What does each depth focus on?",
+        "Insert the pictures of feature maps of FPN+ResNet-50: the encoder’s first layer, the last 3 × 3 convolution "
+        "of its first stage (a 1 × 1 follows), the decoder’s last layer. What does each depth focus on?",
         "three pictures",
         [
             (
@@ -508,7 +509,7 @@ SLIDES = (
         ("ResNet", "FPN"),
         figures=[
             Figure("feature-maps-conv1", "First layer of the encoder: conv1"),
-            Figure("feature-maps-layer1", "Encoder: layer1, last bottleneck, conv2"),
+            Figure("feature-maps-layer1", "Last 3 × 3 convolution of stage 1: layer1[2].conv2"),
             Figure("feature-maps-seg-block", "Last layer of the decoder: seg_blocks[3]"),
         ],
     ),
@@ -537,8 +538,8 @@ SLIDES = (
     Slide(
         "3.1a",
         "Why IoU is normalised",
-        "IoU divides the overlap of two masks by their union. What does this normalisation buy, compared with "
-        "counting the pixels in common or with pixel accuracy?",
+        "IoU divides the overlap of two masks by their union. What is gained by this normalisation, compared "
+        "with counting the pixels in common or with pixel accuracy?",
         "answer",
         [
             (
@@ -577,10 +578,10 @@ SLIDES = (
         "3.2",
         "The scores of the two models",
         "Give the IoU of FPN-VGG19 and FPN-ResNet50 on the test frames (TO-DO 6) and show a frame on which they "
-        "differ. Which scores higher, and what in the two encoders explains it?",
+        "differ. Which scores higher? What may explain it: the encoders, or their training (see models/README.md)?",
         "scores",
         [_vgg_against_resnet],
-        "scores measured by the notebook with applyIoU; VGG paper, Table 1; ResNet paper, sections 3 and 4.1",
+        "notebook (applyIoU); models/README.md; VGG paper, Table 1; ResNet paper, sections 3 and 4.1",
         ("VGG", "ResNet"),
         tables=[_score_table(FPN_VGG19, FPN_RESNET50)],
         figures=[
@@ -595,19 +596,19 @@ SLIDES = (
     Slide(
         "3.3",
         "Parameters against performance",
-        "Set the number of parameters of the two models against their scores. Does the larger model do better? What "
-        "else decides how well, and how fast, a model segments?",
+        "Set the number of parameters of the two models against their scores. Does the larger one do better? What may "
+        "explain it: the encoders, or their training (see models/README.md)? What decides how fast a model segments?",
         "table above",
         [_size_against_score],
-        "model summaries and scores of the notebook",
+        "model summaries and scores of the notebook; models/README.md",
         ("VGG", "ResNet"),
         tables=[Table(("Model", "Parameters", "Multiply-adds", "Mean IoU"), _size_rows)],
     ),
     Slide(
         "EC 1",
-        "Extra credit 1: what PSPNet changes",
-        "Required for 6476, optional for 4476. Which shortcomings of FCN does the PSPNet paper name? What is the main "
-        "difference in PSPNet’s architecture?",
+        "What PSPNet changes",
+        "Extra credit for 4476, required for 6476. Which shortcomings of FCN does the PSPNet paper name? What is the "
+        "main difference in PSPNet’s architecture?",
         "answer",
         [
             (
@@ -629,12 +630,12 @@ SLIDES = (
     ),
     Slide(
         "EC 2",
-        "Extra credit 2: PSPNet against FPN",
-        "Required for 6476, optional for 4476. Why does PSPNet pool its features in a pyramid? Give the IoU of "
-        "PSPNet-ResNet50 and FPN-ResNet50 on the test frames and explain the difference.",
+        "PSPNet against FPN",
+        "Extra credit for 4476, required for 6476. Why does PSPNet pool in a pyramid? Give its IoU and FPN-ResNet50’s "
+        "on the test frames. What may explain the gap: the architectures, or their training (see models/README.md)?",
         "scores and chart",
         [_psp_against_fpn],
-        "PSPNet paper, sections 3.1 and 3.2; scores measured by the notebook",
+        "PSPNet paper, sections 3.1 and 3.2; notebook; models/README.md",
         ("PSPNet", "FPN"),
         tables=[_score_table(PSP_RESNET50, FPN_RESNET50)],
         figures=[Figure("chart-draw", "The scores of all models on the test frames (notebook, extra credit)")],

@@ -61,7 +61,7 @@ def _add_title_slide(deck, filled: bool) -> None:
     page = deck.slides.add_slide(deck.slide_layouts[0])
     _write(page.shapes.title, [content.TITLE])
     subtitle = content.REFERENCE_SUBTITLE if filled else content.TEMPLATE_SUBTITLE
-    _write(page.placeholders[design.QUESTION_IDX], [subtitle])
+    _write(page.placeholders[design.QUESTION_IDX], subtitle)
     rows = [(name, "Reference copy" if filled and name == "Name" else "") for name in content.FIELDS]
     _add_table(page, "Fields", design.FIELDS, rows, widths=(1, 3), head=False)
     _add_number(page)

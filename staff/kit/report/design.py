@@ -33,7 +33,9 @@ PALETTE = {
     "folHlink": MUTED,
 }
 FONT = "Arial"
-INSTRUCTIONS = "Keep every slide and their order. Put extra slides after the last one. Hand in as <your user name>.pdf."
+INSTRUCTIONS = (
+    "Keep every slide and their order. Put extra slides after the last one. Hand in as <your_gt_username>.pdf."
+)
 
 # All lengths in inches on a 16:9 page.
 WIDTH, HEIGHT = 40 / 3, 7.5
@@ -271,9 +273,9 @@ def _title_shapes() -> list[str]:
     return [
         _rectangle("Side bar", Box(0, 0, 0.25, HEIGHT), fill="tx2"),
         _rectangle("Rule", Box(LEFT, 2.9, 1.6, 0.06), fill="accent2"),
-        _placeholder("Title", "title", None, Box(LEFT, 1.2, INNER, 0.9), "Title", 40, anchor="b", colour="tx2"),
+        _placeholder("Title", "title", None, Box(LEFT, 0.95, INNER, 0.9), "Title", 40, anchor="b", colour="tx2"),
         _placeholder(
-            "Subtitle", "body", QUESTION_IDX, Box(LEFT, 2.15, INNER, 0.5), "Subtitle", 20, plain=True, colour="muted"
+            "Subtitle", "body", QUESTION_IDX, Box(LEFT, 1.9, INNER, 0.85), "Subtitle", 20, plain=True, colour="muted"
         ),
         _number_placeholder(),
     ]
