@@ -39,7 +39,7 @@ CARD = """\
 # The three models
 
 Networks of segmentation-models-pytorch that find the cars in street scenes: one class, sigmoid output. Trained for
-this course project; `python staff/training/model_card.py` measured and wrote this page.
+this course project. A program of the full repository (`staff/training/model_card.py`) measured and wrote this page.
 
 | model | file | parameters | mult-adds (G), 384×480 |
 |---|---|---|---|
@@ -48,12 +48,14 @@ this course project; `python staff/training/model_card.py` measured and wrote th
 **Use.** `student_code.load_FPN_vgg19()`, `load_FPN_resnet50()` and `load_PSP_resnet50()` load them. Input: RGB,
 (x / 255 − mean) / std with ImageNet's mean and std, height and width multiples of 32 (`utils.get_preprocessing_fn`,
 `utils.get_validation_augmentation`). Output: the probability of car for each pixel; above 0.5 is car. The files are
-state dicts in float16 (batch norms in float32); PSPNet's `encoder.layer3` and `encoder.layer4` never run and are zeros.
-`sha256sum --check SHA256SUMS` proves them whole.
+state dicts in float16 (batch norms in float32). PSPNet takes its features after `encoder.layer2`: the 22,063,104
+parameters of its `layer3` and `layer4` never run and are zeros. `sha256sum --check SHA256SUMS`, in this folder, proves
+the files whole.
 
 ## Scores
 
-IoU of class car on the handout's three test frames, padded to 384×480 by mirroring, in brackets the handout's scores:
+IoU of class car on the handout's three test frames, padded to 384×480 by mirroring. In brackets the scores that the
+course's own weights of 2021 had, which are not these:
 
 {test_head}{test_scores}
 
@@ -64,14 +66,16 @@ three test frames and on the three rendered scenes of `data/sample`:
 |---|---|---|---|---|
 {set_scores}
 
-Val flatters: it comes from a drive of which other parts were trained on. The test frames were neither trained on nor
-used to choose anything. Every frame's score is in `scores.csv`.
+The three models were not trained equally long, nor from equal starts (see below): a difference between two of them is
+not only one of architecture. Val comes from a drive of which other parts were trained on, which flatters. Its cars are
+small, so that false alarms weigh heavily. The test frames were neither trained on nor used to choose anything. Every
+frame's score is in `scores.csv`.
 
 ## Training
 
 {lineages}
 
-`staff/training/` holds the code and the recipes.
+The full repository's `staff/training/` holds the code and the recipes.
 
 ## Limits
 
