@@ -166,8 +166,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    # The teacher of fpn_vgg19 is fpn_resnet50, so that one comes first.
-    models = ["fpn_resnet50", "pspnet_resnet50", "fpn_vgg19"] if arguments.model == "all" else [arguments.model]
+    models = sorted(path.stem for path in RECIPES.glob("*.yaml")) if arguments.model == "all" else [arguments.model]
     for model in models:
         print(f"{model}: {train(model, arguments)}")
 
