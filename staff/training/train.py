@@ -81,7 +81,7 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     clock = Clock(timedelta(hours=arguments.max_hours) if arguments.max_hours else None)
     trainer = build_trainer(stage, folder, clock, arguments)
     trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
-    if trainer.interrupted or (trainer.global_step < stage["steps"] and not arguments.fast_dev_run):
+    if trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
         save_weights(task.network, weights, [*lineage_of(start), describe(stage, loaded, clock, trainer)])
