@@ -246,7 +246,9 @@ def test_make_zip_wants_a_user_name(starter, tmp_path):
 
 @needs_make
 def test_make_alone_lists_the_targets(starter):
-    listed = subprocess.run(["make"], cwd=starter, capture_output=True, encoding="utf-8", check=True).stdout
+    # A make that was started by another one (`make test`) would say which folder it enters and leaves.
+    make = ["make", "--no-print-directory"]
+    listed = subprocess.run(make, cwd=starter, capture_output=True, encoding="utf-8", check=True).stdout
     assert [line.split()[0] for line in listed.splitlines()] == ["help", "lab", "test", "data", "zip"]
 
 
