@@ -137,10 +137,13 @@ def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_stages(tmp_
     logs = {
         "net/first/metrics/version_0": "step,hours,loss,val_iou\n9,0.5,2.0,\n19,1.0,1.5,\n",
         "net/first/metrics/version_1": "step,hours,loss,val_iou\n19,1.1,1.4,\n19,,,0.6\n",
+        "net/second/metrics/version_0": "step,hours,loss,val_iou\n9,0.2,1.0,\n",
     }
     for name, text in logs.items():
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "metrics.csv").write_text(text)
     rows = plot_curves.gather(tmp_path)
-    assert [(row["step"], row["hours"], row["loss"]) for row in rows] == [(9, "0.5000", "2.0"), (19, "1.1000", "1.4")]
+    points = [(row["stage"], row["step"], row["hours"], row["loss"]) for row in rows]
+    first = [("first", 9, "0.5000", "2.0"), ("first", 19, "1.1000", "1.4")]
+    assert points == [*first, ("second", 9, "1.3000", "1.0")]
     assert rows[1]["val_iou"] == "0.6"

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import cv2
@@ -21,7 +22,7 @@ import export as export_module
 import from_hed
 import train as train_module
 from starts import load_matching, load_start, read_state
-from street_data import CAR, IGNORED, Sampling, StreetCrops, WholeFrames, camvid, labelmefacade
+from street_data import CAR, IGNORED, Sampling, StreetCrops, StreetData, WholeFrames, camvid, labelmefacade
 from task import CAR_OUTPUT, SegmentationTask, StreetLoss, build_network, record_pyramid
 
 
@@ -160,6 +161,15 @@ def test_crops_are_the_same_for_the_same_seed_and_only_then(data):
     assert image.shape == (3, 64, 64) and image.dtype == torch.float32
     assert labels.shape == (64, 64) and labels.dtype == torch.int64
     assert torch.equal(image, again) and not torch.equal(image, other)
+
+
+def test_every_epoch_draws_new_crops(data):
+    street = StreetData(Sampling(crop=(64, 64)), batch_size=1, steps_per_epoch=2, seed=0, data=data)
+    epochs = []
+    for step in (0, 2):
+        street.trainer = SimpleNamespace(world_size=1, global_step=step)
+        epochs.append(street.train_dataloader().dataset[0][0])
+    assert not torch.equal(*epochs)
 
 
 def test_centred_crops_hold_a_car_and_the_mask_follows_the_image(data):

@@ -35,7 +35,7 @@ def gather(runs: Path) -> list[dict]:
     for model in sorted(path for path in runs.iterdir() if path.is_dir()):
         stages = [path for path in model.iterdir() if (path / "metrics").is_dir()]
         hours_before = 0.0
-        for stage in sorted(stages, key=lambda path: (path / "metrics" / "version_0").stat().st_ctime):
+        for stage in sorted(stages, key=lambda path: ((path / "metrics" / "version_0").stat().st_ctime, path)):
             hours = 0.0
             for row in read_stage(stage):
                 hours = float(row.get("hours", hours))
