@@ -18,15 +18,11 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ROOT / "proj2_code"
-sys.path.insert(0, str(CODE))
+sys.path[:0] = [str(CODE), str(ROOT / "staff" / "training")]
 
 import student_code
+from evaluate import LOADERS
 
-MODELS = {
-    "FPN-VGG19": (student_code.load_FPN_vgg19, "vgg19"),
-    "FPN-ResNet50": (student_code.load_FPN_resnet50, "resnet50"),
-    "PSPNet-ResNet50": (student_code.load_PSP_resnet50, "resnet50"),
-}
 REPEATS = 7
 # Predictions of all three frames, an applyIoU a model and compare_psp_fpn's two, then summaries and single frames.
 NOTEBOOK_PASSES = {"FPN-VGG19": 7, "FPN-ResNet50": 14, "PSPNet-ResNet50": 3}
@@ -74,9 +70,9 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")
     one_pass = {}
     with contextlib.redirect_stdout(io.StringIO()):
-        datasets = {name: student_code.create_test_dataset(encoder) for name, (_, encoder) in MODELS.items()}
+        datasets = {name: student_code.create_test_dataset(encoder) for name, (_, encoder) in LOADERS.items()}
     print(f"{'applyIoU':18}{'s a frame':>10}{'/ bare passes':>15}{'handout / ours':>16}")
-    for name, (load, _) in MODELS.items():
+    for name, (load, _) in LOADERS.items():
         bare, ours, handout = bench_apply_iou(load(), datasets[name])
         one_pass[name] = bare / len(datasets[name])
         print(f"{name:18}{ours / len(datasets[name]):10.2f}{ours / bare:15.3f}{handout / ours:16.2f}")

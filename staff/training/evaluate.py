@@ -103,7 +103,7 @@ def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], 
 
 def write_scores(rows: list[dict], target: Path) -> None:
     with target.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, ["model", "frame", "iou", "precision", "recall"])
+        table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
 

@@ -5,14 +5,13 @@ test and sample is met; `README.md`, from it and from `lineage.json`; `failures.
 models do worst. Puts the scores of the test frames into the project's README too.
 """
 
-import csv
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from evaluate import LOADERS, ROOT, evaluate_all
+from evaluate import LOADERS, ROOT, evaluate_all, write_scores
 from export import FILES, MODELS, replace
 from render_street import SAMPLE_SEEDS, render
 
@@ -119,16 +118,6 @@ def update_readme(rows: list[dict], readme: Path) -> None:
     replace(readme, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
-def write_csv(rows: list[dict], target: Path) -> None:
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
-
-    replace(target, write)
-
-
 def network_table() -> str:
     return "\n".join(f"| {m} | `{FILES[RECIPE_OF[m]]}` | {PARAMETERS[m]} | {MULT_ADDS[m]} |" for m in LOADERS)
 
@@ -197,7 +186,7 @@ def main() -> None:
     build = ROOT / "build" / "card"
     rows = measure(build)
     draw_failures(build / "rendered", MODELS / "failures.png")
-    write_csv(rows, MODELS / "scores.csv")
+    replace(MODELS / "scores.csv", lambda partial: write_scores(rows, partial))
     text = card(rows, json.loads((MODELS / "lineage.json").read_text(encoding="utf-8")))
     replace(MODELS / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))
     update_readme(rows, ROOT / "README.md")
