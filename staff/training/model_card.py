@@ -5,15 +5,14 @@ test and sample is met; `README.md`, from it and from `lineage.json`; `failures.
 models do worst. Puts the scores of the test frames into the project's README too.
 """
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from evaluate import LOADERS, ROOT, evaluate_all, write_scores
-from export import FILES, MODELS, replace
 from render_street import SAMPLE_SEEDS, render
+from weight_files import FILES, MODELS, read_lineages, replace
 
 SETS = {
     "val": (ROOT / "data" / "CamVid" / "val", ROOT / "data" / "CamVid" / "valannot"),
@@ -187,7 +186,7 @@ def main() -> None:
     rows = measure(build)
     draw_failures(build / "rendered", MODELS / "failures.png")
     replace(MODELS / "scores.csv", lambda partial: write_scores(rows, partial))
-    text = card(rows, json.loads((MODELS / "lineage.json").read_text(encoding="utf-8")))
+    text = card(rows, read_lineages(MODELS))
     replace(MODELS / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))
     update_readme(rows, ROOT / "README.md")
     print(MODELS / "README.md")

@@ -6,16 +6,19 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
+import batch_norm
 import from_hed
+from street_data import StreetCrops
 
 HEAD = "segmentation_head.0"
 
 
-def load_start(network: nn.Module, start: str, encoder: str, cache: Path) -> str:
+def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops: StreetCrops) -> str:
     """Put ``start`` into ``network`` and return one sentence on what was loaded.
 
     ``start``: ``imagenet`` (smp's download), ``hed`` (VGG-19 only), ``none``, or a file: a bare encoder, a whole
-    network with one output or with all of them, or a stage's ``weights.pt``.
+    network with one output or with all of them, or a stage's ``weights.pt``. Where the network has batch normalisation
+    and the start has none, it is put in by the statistics of ``crops``.
     Raises ValueError for a file that fits no layer, FileNotFoundError for one that isn't there.
     """
     if start == "none":
@@ -27,6 +30,8 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path) -> str
         state = {f"encoder.{name}": value for name, value in from_hed.convert(from_hed.fetch(cache)).items()}
     else:
         state = read_state(Path(start))
+    if encoder == batch_norm.NORMALISED and not batch_norm.is_inserted(state):
+        state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
     return f"{load_matching(network, state)} tensors from {Path(start).name}"
 
 

@@ -100,20 +100,27 @@ class StreetCrops(Dataset):
     def _sources(self, data: Path) -> dict[str, list[Frame] | range]:
         sources = {}
         for name in self.sampling.mix:
-            if name == "camvid":
-                sources[name] = self._camvid_frames(data)
+            dataset, _, drive = name.partition("/")
+            if dataset == "camvid":
+                sources[name] = self._camvid_frames(data, drive)
             elif name == "labelmefacade":
                 sources[name] = labelmefacade(data)
             elif name == "rendered":
                 sources[name] = range(RENDERED_POOL)
             else:
-                raise ValueError(f"Unknown source {name!r} in mix: camvid, labelmefacade and rendered are known.")
+                raise ValueError(
+                    f"Unknown source {name!r} in mix: camvid, camvid/DRIVE, labelmefacade and rendered are known."
+                )
         return sources
 
-    def _camvid_frames(self, data: Path) -> list[Frame]:
+    def _camvid_frames(self, data: Path, drive: str) -> list[Frame]:
         held = self.sampling.hold_out
-        frames = [frame for name, frame in camvid("train", data).items() if not (held and name.startswith(held))]
-        return [*frames, *camvid("val", data).values()] if self.sampling.include_val else frames
+        splits = ("train", "val") if self.sampling.include_val else ("train",)
+        named = [pair for split in splits for pair in camvid(split, data).items()]
+        frames = [f for name, f in named if name.startswith(drive) and not (held and name.startswith(held))]
+        if not frames:
+            raise ValueError(f"No frame of CamVid's training data begins with {drive!r}, or all of them are held out.")
+        return frames
 
     def __len__(self) -> int:
         return self.length

@@ -3,9 +3,11 @@
 A recipe (`recipes/MODEL.yaml`) names the network, its start and its stages. Each stage leaves `weights.pt` (the
 moving average of the weights, all thirteen outputs) in `runs/MODEL/STAGE/`, beside its checkpoint and its logs.
 Run again after an interruption, finished stages are passed over and the unfinished one goes on from its last epoch.
+A start or a teacher named `MODEL/STAGE` is a stage of another recipe, which is run first where it has not been.
 """
 
 import argparse
+import shutil
 import subprocess
 from datetime import timedelta
 from importlib.metadata import version
@@ -18,12 +20,26 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 
 from starts import load_matching, load_start, read_state
-from street_data import DATA, ROOT, Sampling, StreetData
+from street_data import DATA, ROOT, Sampling, StreetCrops, StreetData
 from task import SegmentationTask, build_network
+from weight_files import lineage_of, replace
 
 RECIPES = Path(__file__).parent / "recipes"
 RUNS = ROOT / "runs"
 STEPS_PER_EPOCH = 50
+VAL_EVERY_N_EPOCHS = 4
+CALIBRATION_CROPS = 16
+STAGE_KEYS = {
+    "name",
+    "steps",
+    "batch_size",
+    "seed",
+    "val_every_n_epochs",
+    "teacher",
+    "head_of_teacher",
+    "task",
+    "sampling",
+}
 
 
 def read_recipe(model: str) -> dict:
@@ -56,13 +72,23 @@ class Clock(Timer):
         return self.time_elapsed("train") / 3600
 
 
-def build_task(recipe: dict, stage: dict) -> SegmentationTask:
+def build_task(recipe: dict, stage: dict, start: str, arguments: argparse.Namespace) -> tuple[SegmentationTask, str]:
+    """The network with its start in it and, where the stage has one, its teacher; and a sentence on both."""
     network = build_network(recipe["architecture"], recipe["encoder"])
+    crops = StreetCrops(Sampling(**stage["sampling"]), CALIBRATION_CROPS, stage.get("seed", 0), arguments.data)
+    told = load_start(network, start, recipe["encoder"], arguments.runs / "downloads", crops)
     teacher = None
     if "teacher" in stage:
+        state = read_state(Path(resolve(stage["teacher"], arguments)))
         teacher = build_network("fpn", "resnet50")
-        load_matching(teacher, read_state(ROOT / stage["teacher"]))
-    return SegmentationTask(network, teacher=teacher, **recipe.get("task", {}), **stage["task"], steps=stage["steps"])
+        load_matching(teacher, state)
+        told += ", taught by FPN-ResNet50"
+        if stage.get("head_of_teacher"):
+            head = ("decoder.seg_blocks.", "segmentation_head.")
+            load_matching(network, {name: value for name, value in state.items() if name.startswith(head)})
+            told += ", whose head it begins with"
+    settings = recipe.get("task", {}) | stage["task"]
+    return SegmentationTask(network, teacher=teacher, **settings, steps=stage["steps"]), told
 
 
 def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: argparse.Namespace) -> Path:
@@ -71,20 +97,30 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     if weights.exists():
         print(f"{folder} is done")
         return weights
-    lightning.seed_everything(stage.get("seed", 0), verbose=False)
-    task = build_task(recipe, stage)
-    loaded = load_start(task.network, start, recipe["encoder"], arguments.runs / "downloads")
-    print(f"{folder.name}: {loaded}", flush=True)
-    data = StreetData(
-        Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, 1000 * stage.get("seed", 0), arguments.data
-    )
+    if unknown := set(stage) - STAGE_KEYS:
+        raise SystemExit(f"Stage {stage['name']!r} has unknown keys: {', '.join(sorted(unknown))}.")
+    seed = stage.get("seed", 0)
+    lightning.seed_everything(seed, verbose=False)
+    task, told = build_task(recipe, stage, start, arguments)
+    print(f"{folder.name}: {told}", flush=True)
+    data = StreetData(Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, 1000 * seed, arguments.data)
     clock = Clock(timedelta(hours=arguments.max_hours) if arguments.max_hours else None)
-    trainer = build_trainer(stage, folder, clock, arguments)
+    best = ModelCheckpoint(
+        folder,
+        "best",
+        monitor="val_iou",
+        mode="max",
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )
+    trainer = build_trainer(stage, folder, [best, clock], arguments)
     trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     if trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
-        save_weights(task.network, weights, [*lineage_of(start), describe(stage, loaded, clock, trainer)])
+        if best.best_model_path:
+            task.load_state_dict(torch.load(best.best_model_path, weights_only=False)["state_dict"])
+        save_weights(task.network, weights, [*lineage_of(Path(start)), describe(stage, told, clock, best, trainer)])
     return weights
 
 
@@ -94,19 +130,20 @@ def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Te
     return torch.lerp(current, average, decay) if average.is_floating_point() else current
 
 
-def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.Namespace) -> lightning.Trainer:
+def build_trainer(stage: dict, folder: Path, callbacks: list, arguments: argparse.Namespace) -> lightning.Trainer:
     epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
-    checkpoint = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     return lightning.Trainer(
         accelerator=arguments.accelerator,
         devices=arguments.devices,
+        precision=arguments.precision,
         max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[checkpoint, WeightAveraging(avg_fn=warm_average), clock],
+        callbacks=[last, WeightAveraging(avg_fn=warm_average), *callbacks],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
-        check_val_every_n_epoch=min(stage.get("val_every_n_epochs", 4), epochs),
+        check_val_every_n_epoch=min(stage.get("val_every_n_epochs", VAL_EVERY_N_EPOCHS), epochs),
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         gradient_clip_val=1.0,
@@ -114,38 +151,39 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
     )
 
 
-def describe(stage: dict, loaded: str, clock: Clock, trainer: lightning.Trainer) -> dict:
+def describe(stage: dict, told: str, clock: Clock, best: ModelCheckpoint, trainer: lightning.Trainer) -> dict:
     """What the model card tells of a stage."""
-    val_iou = trainer.callback_metrics.get("val_iou")
     return {
         "stage": stage["name"],
-        "start": loaded,
+        "start": told,
         "steps": trainer.global_step,
         "batch_size": stage["batch_size"],
         "mix": dict(trainer.datamodule.sampling.mix),
         "hours": round(clock.hours(), 2),
-        "val_iou": None if val_iou is None else round(val_iou.item(), 4),
+        "val_iou": None if best.best_model_score is None else round(best.best_model_score.item(), 4),
         "provenance": provenance(),
     }
 
 
-def lineage_of(start: str) -> list[dict]:
-    """The stages behind a start that is an earlier stage's weight file."""
-    file = Path(start)
-    return torch.load(file, map_location="cpu", weights_only=True).get("lineage", []) if file.is_file() else []
-
-
 def save_weights(network: torch.nn.Module, target: Path, lineage: list[dict]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".part")
-    torch.save({"state_dict": network.state_dict(), "lineage": lineage}, partial)
-    partial.replace(target)
+    replace(target, lambda partial: torch.save({"state_dict": network.state_dict(), "lineage": lineage}, partial))
+
+
+def resolve(name: str, arguments: argparse.Namespace) -> str:
+    """The weight file of a start or teacher that names a stage of a recipe as MODEL/STAGE, other names as they are."""
+    model, _, stage = name.partition("/")
+    if not (RECIPES / f"{model}.yaml").is_file():
+        return name
+    weights = arguments.runs / model / stage / "weights.pt"
+    if not weights.exists():
+        train(model, argparse.Namespace(**vars(arguments) | {"start": None}))
+    return str(weights)
 
 
 def train(model: str, arguments: argparse.Namespace) -> Path:
     """All stages of one recipe, each from the one before; returns the last one's weight file."""
     recipe = read_recipe(model)
-    start = arguments.start or recipe["start"]
+    start = resolve(arguments.start or recipe["start"], arguments)
     for stage in recipe["stages"]:
         start = str(run_stage(recipe, stage, arguments.runs / Path(model).stem / stage["name"], start, arguments))
     return Path(start)
@@ -159,6 +197,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds CamVid and LabelMeFacade")
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--devices", default="auto")
+    parser.add_argument("--precision", default="32-true", help="Lightning's name, such as bf16-mixed")
     parser.add_argument("--max-hours", type=float, help="stop after this long; the same command goes on later")
     parser.add_argument("--fast-dev-run", action="store_true", help="two steps of each stage, to see that all runs")
     return parser.parse_args(words)
@@ -166,6 +205,10 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.fast_dev_run:
+        # Apart, and anew each time: a real run would take a trial's stages for finished.
+        arguments.runs /= "fast_dev_run"
+        shutil.rmtree(arguments.runs, ignore_errors=True)
     models = sorted(path.stem for path in RECIPES.glob("*.yaml")) if arguments.model == "all" else [arguments.model]
     for model in models:
         print(f"{model}: {train(model, arguments)}")

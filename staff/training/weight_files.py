@@ -1,0 +1,41 @@
+"""The weight files of `models/` and of the stages: where they are, where they came from, how one is put in place."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from street_data import ROOT
+
+MODELS = ROOT / "models"
+FILES = {
+    "fpn_vgg19": "vgg19_best_model_weights.pt",
+    "fpn_resnet50": "resnet50_best_model_weights.pt",
+    "pspnet_resnet50": "pspnet_resnet50_best_model_weights.pt",
+}
+
+
+def replace(target: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside ``target``, then put it in its place, so that no half file is ever seen."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".part")
+    write(partial)
+    os.replace(partial, target)
+
+
+def read_lineages(models: Path) -> dict[str, list[dict]]:
+    """Model -> the stages behind its file in ``models``."""
+    file = models / "lineage.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def lineage_of(file: Path) -> list[dict]:
+    """The stages behind a stage's `weights.pt` or a file of `models/`; none for any other start."""
+    if not file.is_file():
+        return []
+    for model, name in FILES.items():
+        if file.name == name:
+            return read_lineages(file.parent).get(model, [])
+    return torch.load(file, map_location="cpu", mmap=True, weights_only=True).get("lineage", [])
