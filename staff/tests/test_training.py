@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -24,7 +25,7 @@ import from_hed
 import train as train_module
 import weight_files
 from starts import load_matching, load_start, read_state
-from street_data import CAR, IGNORED, Sampling, StreetCrops, StreetData, WholeFrames, camvid, labelmefacade
+from street_data import CAR, IGNORED, Sampling, StreetCrops, StreetData, WholeFrames, camvid, labelmefacade, paste_cars
 from task import CAR_OUTPUT, SegmentationTask, StreetLoss, build_network, record_pyramid
 
 
@@ -95,14 +96,14 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
     assert expected.keys() == got.keys()
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, msg=name)
-    stage = torch.load(resumed, weights_only=True)["lineage"][0]
+    (stage,) = weight_files.lineage_of(resumed, "tiny")
     assert stage["steps"] == 4 and stage["stage"] == "only" and 0 <= stage["val_iou"] <= 1
     assert stage["provenance"]["torch"] == torch.__version__.split("+")[0]
 
 
 def test_a_finished_stage_is_not_trained_again(tmp_path, data, recipe, capsys):
     weights = tmp_path / "tiny" / "only" / "weights.pt"
-    train_module.save_weights(nn.Linear(1, 1), weights, [])
+    train_module.save_weights(nn.Linear(1, 1), weights, "tiny", [])
     before = weights.stat().st_mtime_ns
     assert train_module.train(str(recipe), arguments(tmp_path, data)) == weights
     assert weights.stat().st_mtime_ns == before
@@ -123,7 +124,7 @@ def test_a_stage_ends_with_the_weights_that_did_best_on_val(tmp_path, data, reci
     assert not torch.equal(first["encoder.conv1.weight"], second["encoder.conv1.weight"])
     for name, value in read_state(weights).items():
         torch.testing.assert_close(value, first[name], msg=name)
-    assert weight_files.lineage_of(weights)[0]["val_iou"] == pytest.approx(0.3)
+    assert weight_files.lineage_of(weights, "tiny")[0]["val_iou"] == pytest.approx(0.3)
 
 
 def test_a_stage_with_an_unknown_key_is_refused(tmp_path, data, recipe):
@@ -141,8 +142,9 @@ def test_a_start_that_is_another_recipes_stage_is_trained_first(tmp_path, data, 
     (recipe.parent / "next.yaml").write_text(yaml.safe_dump(words))
     last = train_module.train("next", arguments(tmp_path, data))
     first = tmp_path / "tiny" / "only" / "weights.pt"
-    assert [stage["stage"] for stage in weight_files.lineage_of(last)] == ["only", "only"]
-    assert weight_files.lineage_of(last)[:1] == weight_files.lineage_of(first)
+    (stage,) = weight_files.lineage_of(last, "next")
+    assert "tiny/only" in stage["start"] and stage["machine"].endswith("CPU threads")
+    assert weight_files.lineage_of(last, "tiny") == [], "the stages of another model are told there"
     before = first.stat().st_mtime_ns
     assert train_module.resolve("tiny/only", arguments(tmp_path, data)) == str(first)
     assert first.stat().st_mtime_ns == before
@@ -159,7 +161,7 @@ def test_a_dry_run_leaves_nothing_that_a_real_run_would_take_for_done(
         assert [path.name for path in tmp_path.iterdir()] == ["fast_dev_run"]
     monkeypatch.setattr(sys, "argv", words)
     train_module.main()
-    assert weight_files.lineage_of(tmp_path / "tiny" / "only" / "weights.pt")[0]["steps"] == 4
+    assert weight_files.lineage_of(tmp_path / "tiny" / "only" / "weights.pt", "tiny")[0]["steps"] == 4
 
 
 def test_the_head_of_the_teacher_is_put_on_the_start(tmp_path, data, recipe):
@@ -256,6 +258,27 @@ def test_centred_crops_hold_a_car_and_the_mask_follows_the_image(data):
             agreement.append((looks_like_car == (labels == CAR)).float().mean().item())
     # Noise may hide the colour in one crop, but not in most of them.
     assert np.median(agreement) > 0.9
+
+
+def test_pasted_cars_bring_their_pixels_and_their_labels(data):
+    image, labels = np.full((8, 10, 3), 50, np.uint8), np.full((8, 10), 3, np.uint8)
+    donor, donor_labels = np.full((16, 20, 3), 200, np.uint8), np.full((16, 20), 1, np.uint8)
+    donor_labels[4:8, :6] = CAR
+    pasted, pasted_labels = paste_cars(image, labels, donor, donor_labels, flip=False)
+    car = np.zeros((8, 10), bool)
+    car[2:4, :3] = True
+    assert np.array_equal(pasted_labels, np.where(car, CAR, 3))
+    assert (pasted == np.where(car[..., None], 200, 50)).all()
+    _, mirrored = paste_cars(image, labels, donor, donor_labels, flip=True)
+    assert np.array_equal(mirrored, pasted_labels[:, ::-1])
+    assert (image == 50).all() and (labels == 3).all()
+
+    still = Sampling(crop=(64, 64), scales=(1, 1.0001), car_centred=0)
+    share = [
+        np.mean([(labels == CAR).float().mean().item() for _, labels in StreetCrops(sampling, 24, 0, data)])
+        for sampling in (still, replace(still, paste=1.0))
+    ]
+    assert share[1] > 1.1 * share[0]
 
 
 def test_a_held_out_drive_is_neither_trained_on_nor_missing_from_validation(data):
@@ -467,10 +490,9 @@ def test_export_folds_batch_normalisation(tmp_path, data, monkeypatch, plain_vgg
     monkeypatch.setattr(export_module, "read_recipe", lambda _: {"architecture": "fpn", "encoder": "vgg19_bn"})
     frames = list(camvid("val", data).values())[:1]
     images = torch.stack([image for image, _ in WholeFrames(frames)])
-    train_module.save_weights(plain_vgg, tmp_path / "plain.pt", [])
     network = build_network("fpn", "vgg19_bn")
     network.load_state_dict(batch_norm.insert(plain_vgg.state_dict(), images))
-    train_module.save_weights(network, tmp_path / "weights.pt", [])
+    train_module.save_weights(network, tmp_path / "weights.pt", "fpn_vgg19", [])
     shipped = torch.load(
         export_module.export("fpn_vgg19", tmp_path / "weights.pt", frames, tmp_path), weights_only=True
     )
@@ -486,9 +508,9 @@ def test_a_course_file_knows_its_lineage_by_the_list_beside_it(tmp_path):
     (tmp_path / "lineage.json").write_text(json.dumps({"fpn_vgg19": [{"stage": "first"}]}))
     for name in weight_files.FILES.values():
         (tmp_path / name).write_bytes(b"")
-    assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_vgg19"]) == [{"stage": "first"}]
-    assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_resnet50"]) == []
-    assert weight_files.lineage_of(Path("imagenet")) == []
+    assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_vgg19"], "fpn_vgg19") == [{"stage": "first"}]
+    assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_resnet50"], "fpn_resnet50") == []
+    assert weight_files.lineage_of(Path("imagenet"), "fpn_resnet50") == []
 
 
 def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch):
@@ -497,7 +519,7 @@ def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch
     torch.manual_seed(0)
     network = build_network("pspnet", "resnet50")
     weights = tmp_path / "weights.pt"
-    train_module.save_weights(network, weights, [{"stage": "only", "hours": 1.0}])
+    train_module.save_weights(network, weights, "pspnet_resnet50", [{"stage": "only", "hours": 1.0}])
     frames = list(camvid("val", data).values())[:2]
     target = export_module.export("pspnet_resnet50", weights, frames, tmp_path)
     shipped = torch.load(target, weights_only=True)
@@ -520,7 +542,7 @@ def test_export_writes_nothing_where_the_score_would_change(tmp_path, data, monk
     monkeypatch.setattr(export_module, "read_recipe", lambda _: recipe)
     scores = iter([0.9, 0.89])
     monkeypatch.setattr(export_module, "car_iou", lambda *_: next(scores))
-    train_module.save_weights(build_network("fpn", "resnet18"), tmp_path / "weights.pt", [])
+    train_module.save_weights(build_network("fpn", "resnet18"), tmp_path / "weights.pt", "fpn_resnet50", [])
     with pytest.raises(ValueError, match="not written"):
         export_module.export("fpn_resnet50", tmp_path / "weights.pt", [], tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]

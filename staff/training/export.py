@@ -82,7 +82,7 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     target = models / FILES[model]
     replace(target, lambda partial: torch.save(shipped, partial))
     write_sums(models)
-    write_lineage(models, model, weights)
+    write_lineage(models, model, lineage_of(weights, model))
     return target
 
 
@@ -92,9 +92,9 @@ def write_sums(models: Path) -> None:
     replace(models / "SHA256SUMS", lambda partial: partial.write_text("".join(lines)))
 
 
-def write_lineage(models: Path, model: str, weights: Path) -> None:
-    """Record the stages behind ``weights`` where it knows them (`train.py` writes them beside the tensors)."""
-    if stages := lineage_of(weights):
+def write_lineage(models: Path, model: str, stages: list[dict]) -> None:
+    """Record the stages behind the weights where they know them (`train.py` writes them beside the tensors)."""
+    if stages:
         text = json.dumps(read_lineages(models) | {model: stages}, indent=2) + "\n"
         replace(models / "lineage.json", lambda partial: partial.write_text(text, encoding="utf-8"))
 

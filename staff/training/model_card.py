@@ -137,17 +137,17 @@ def set_table(rows: list[dict]) -> str:
 
 
 def lineage_list(lineages: dict[str, list[dict]]) -> str:
-    """A list a model: what it began from, then each stage with its steps, crops and hours on two CPU cores."""
+    """A list a model: each stage with what it began from, its steps, crops and hours."""
     paragraphs = []
     for model, recipe in RECIPE_OF.items():
         stages = lineages[recipe]
-        lines = [f"**{model}**, {sum(stage['hours'] for stage in stages):.1f} hours of two cores in all:", ""]
+        lines = [f"**{model}**:", ""]
         for number, stage in enumerate(stages, 1):
             mix = ", ".join(f"{share:.0%} {source}" for source, share in stage["mix"].items())
             val = f", val IoU then {stage['val_iou']:.3f}" if stage.get("val_iou") else ""
             lines.append(
                 f"{number}. stage `{stage['stage']}`: from {stage['start']}; {stage['steps']} steps of "
-                f"{stage['batch_size']} crops ({mix}), {stage['hours']:.1f} h{val}."
+                f"{stage['batch_size']} crops ({mix}), {stage['hours']:.1f} h on {stage['machine']}{val}."
             )
         paragraphs.append("\n".join(lines))
     return "\n\n".join(paragraphs)

@@ -32,7 +32,9 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
         state = read_state(Path(start))
     if encoder == batch_norm.NORMALISED and not batch_norm.is_inserted(state):
         state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
-    return f"{load_matching(network, state)} tensors from {Path(start).name}"
+    file = Path(start)
+    told = f"{file.parts[-3]}/{file.parts[-2]}" if file.name == "weights.pt" else file.name
+    return f"{load_matching(network, state)} tensors from {told}"
 
 
 def read_state(file: Path) -> dict[str, torch.Tensor]:

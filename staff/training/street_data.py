@@ -43,6 +43,7 @@ class Sampling:
     scales: tuple[float, float] = (0.5, 1.7)
     car_centred: float = 0.5
     mix: Mapping[str, float] = field(default_factory=lambda: {"camvid": 1.0})
+    paste: float = 0.0
     hold_out: str | None = None
     include_val: bool = False
 
@@ -131,11 +132,31 @@ class StreetCrops(Dataset):
         rng = np.random.default_rng([self.seed, index])
         shares = np.array(list(self.sampling.mix.values()))
         source = list(self.sources.values())[rng.choice(len(shares), p=shares / shares.sum())]
-        frame = source[rng.integers(len(source))]
-        image, labels = frame if isinstance(frame, tuple) else rendered(frame)
+        image, labels = draw(source, rng)
+        if rng.random() < self.sampling.paste:
+            image, labels = paste_cars(image, labels, *draw(source, rng), flip=rng.random() < 0.5)
         self.transform.set_random_seed(int(rng.integers(2**31)))
         crop = self.transform(image=image, mask=labels)
         return crop["image"], crop["mask"].long()
+
+
+def draw(source: list[Frame] | range, rng: np.random.Generator) -> Frame:
+    frame = source[rng.integers(len(source))]
+    return frame if isinstance(frame, tuple) else rendered(frame)
+
+
+def paste_cars(image: np.ndarray, labels: np.ndarray, donor: np.ndarray, donor_labels: np.ndarray, flip: bool) -> Frame:
+    """A copy of the frame with the donor's cars where the donor has them: the drives share one camera's perspective.
+
+    After "simple copy-paste" (Ghiasi et al., CVPR 2021).
+    """
+    if flip:
+        donor, donor_labels = donor[:, ::-1], donor_labels[:, ::-1]
+    size = labels.shape[::-1]
+    donor = cv2.resize(np.ascontiguousarray(donor), size, interpolation=cv2.INTER_LINEAR)
+    donor_labels = cv2.resize(np.ascontiguousarray(donor_labels), size, interpolation=cv2.INTER_NEAREST)
+    car = donor_labels == CAR
+    return np.where(car[..., None], donor, image), np.where(car, donor_labels, labels)
 
 
 def get_training_transform(sampling: Sampling) -> A.Compose:

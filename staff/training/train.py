@@ -79,7 +79,7 @@ def build_task(recipe: dict, stage: dict, start: str, arguments: argparse.Namesp
     told = load_start(network, start, recipe["encoder"], arguments.runs / "downloads", crops)
     teacher = None
     if "teacher" in stage:
-        state = read_state(Path(resolve(stage["teacher"], arguments)))
+        state = read_state(ROOT / resolve(stage["teacher"], arguments))
         teacher = build_network("fpn", "resnet50")
         load_matching(teacher, state)
         told += ", taught by FPN-ResNet50"
@@ -120,7 +120,9 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     if trainer.is_global_zero:
         if best.best_model_path:
             task.load_state_dict(torch.load(best.best_model_path, weights_only=False)["state_dict"])
-        save_weights(task.network, weights, [*lineage_of(Path(start)), describe(stage, told, clock, best, trainer)])
+        model = folder.parent.name
+        lineage = [*lineage_of(Path(start), model), describe(stage, told, clock, best, trainer)]
+        save_weights(task.network, weights, model, lineage)
     return weights
 
 
@@ -151,6 +153,12 @@ def build_trainer(stage: dict, folder: Path, callbacks: list, arguments: argpars
     )
 
 
+def machine(trainer: lightning.Trainer) -> str:
+    """What computes, for the model card."""
+    kind = trainer.strategy.root_device.type
+    return f"{torch.get_num_threads()} CPU threads" if kind == "cpu" else f"{trainer.world_size} × {kind}"
+
+
 def describe(stage: dict, told: str, clock: Clock, best: ModelCheckpoint, trainer: lightning.Trainer) -> dict:
     """What the model card tells of a stage."""
     return {
@@ -160,13 +168,15 @@ def describe(stage: dict, told: str, clock: Clock, best: ModelCheckpoint, traine
         "batch_size": stage["batch_size"],
         "mix": dict(trainer.datamodule.sampling.mix),
         "hours": round(clock.hours(), 2),
+        "machine": machine(trainer),
         "val_iou": None if best.best_model_score is None else round(best.best_model_score.item(), 4),
         "provenance": provenance(),
     }
 
 
-def save_weights(network: torch.nn.Module, target: Path, lineage: list[dict]) -> None:
-    replace(target, lambda partial: torch.save({"state_dict": network.state_dict(), "lineage": lineage}, partial))
+def save_weights(network: torch.nn.Module, target: Path, model: str, lineage: list[dict]) -> None:
+    saved = {"state_dict": network.state_dict(), "model": model, "lineage": lineage}
+    replace(target, lambda partial: torch.save(saved, partial))
 
 
 def resolve(name: str, arguments: argparse.Namespace) -> str:
@@ -177,7 +187,7 @@ def resolve(name: str, arguments: argparse.Namespace) -> str:
     weights = arguments.runs / model / stage / "weights.pt"
     if not weights.exists():
         train(model, argparse.Namespace(**vars(arguments) | {"start": None}))
-    return str(weights)
+    return str(weights.resolve())
 
 
 def train(model: str, arguments: argparse.Namespace) -> Path:

@@ -31,11 +31,11 @@ def read_lineages(models: Path) -> dict[str, list[dict]]:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def lineage_of(file: Path) -> list[dict]:
-    """The stages behind a stage's `weights.pt` or a file of `models/`; none for any other start."""
+def lineage_of(file: Path, model: str) -> list[dict]:
+    """The stages of ``model`` behind a `weights.pt` of its own or its file in `models/`; none for other starts."""
     if not file.is_file():
         return []
-    for model, name in FILES.items():
-        if file.name == name:
-            return read_lineages(file.parent).get(model, [])
-    return torch.load(file, map_location="cpu", mmap=True, weights_only=True).get("lineage", [])
+    if file.name == FILES.get(model):
+        return read_lineages(file.parent).get(model, [])
+    saved = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    return saved["lineage"] if saved.get("model") == model else []
