@@ -126,6 +126,21 @@ def test_the_model_card_is_what_the_program_writes(claimed):
     assert (ROOT / "models" / "README.md").read_text(encoding="utf-8") == model_card.card(claimed, lineages)
 
 
+def test_the_card_names_each_score_below_the_handouts(monkeypatch):
+    monkeypatch.setattr(model_card, "HANDOUT", {"A": (0.9, 0.8), "B": (0.7, 0.6)})
+    monkeypatch.setattr(model_card, "LOADERS", ("A", "B"))
+    scores = {"A": ("0.8750", "0.8000"), "B": ("0.7500", "0.5000")}
+    rows = [
+        {"set": "test", "model": model, "frame": frame, "iou": iou}
+        for model, ious in scores.items()
+        for frame, iou in zip(("x", "y"), ious, strict=True)
+    ]
+    sentence = model_card.shortfalls(rows)
+    assert "A by 0.0250 on x" in sentence and "B by 0.1000 on y" in sentence and sentence.count(" by ") == 2
+    monkeypatch.setattr(model_card, "HANDOUT", {"A": (0.1, 0.1), "B": (0.1, 0.1)})
+    assert model_card.shortfalls(rows) == "All of them are at or above those."
+
+
 def test_sums_are_those_of_the_weight_files():
     lines = (ROOT / "models" / "SHA256SUMS").read_text().splitlines()
     assert {line.split("  ")[1] for line in lines} == {file.name for file in (ROOT / "models").glob("*.pt")}

@@ -17,6 +17,7 @@ import yaml
 from torch import nn
 
 TRAINING = Path(__file__).resolve().parents[1] / "training"
+START_WORDS = ("imagenet", "hed", "none")
 sys.path.insert(0, str(TRAINING))
 
 import batch_norm
@@ -211,6 +212,10 @@ def test_every_recipe_builds_its_network_and_names_known_sources():
         recipe = train_module.read_recipe(file.stem)
         with torch.device("meta"):
             network = build_network(recipe["architecture"], recipe["encoder"])
+        for name in [recipe["start"], *(stage["teacher"] for stage in recipe["stages"] if "teacher" in stage)]:
+            other, _, referred = name.partition("/")
+            known = [stage["name"] for stage in train_module.read_recipe(other)["stages"]] if referred else START_WORDS
+            assert (referred or name) in known
         for stage in recipe["stages"]:
             assert set(stage) <= train_module.STAGE_KEYS
             SegmentationTask(network, steps=stage["steps"], **recipe["task"], **stage["task"])
