@@ -64,7 +64,7 @@ def draw(rows: list[dict]) -> None:
             if points:
                 ax.plot(*zip(*points, strict=True), label=model, marker="o" if quantity == "val_iou" else None)
     axes[0].set(ylabel="training loss", yscale="log")
-    axes[1].set(ylabel="IoU of class car on val", xlabel="hours of two CPU cores")
+    axes[1].set(ylabel="IoU of class car on val", xlabel="hours of training")
     axes[0].legend()
     figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
 

@@ -22,7 +22,7 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
     Raises ValueError for a file that fits no layer, FileNotFoundError for one that isn't there.
     """
     if start == "none":
-        return "started from random weights"
+        return "random weights"
     if start == "imagenet":
         pretrained = smp.encoders.get_encoder(encoder, weights="imagenet")
         state = {f"encoder.{name}": value for name, value in pretrained.state_dict().items()}

@@ -156,7 +156,10 @@ def build_trainer(stage: dict, folder: Path, callbacks: list, arguments: argpars
 def machine(trainer: lightning.Trainer) -> str:
     """What computes, for the model card."""
     kind = trainer.strategy.root_device.type
-    return f"{torch.get_num_threads()} CPU threads" if kind == "cpu" else f"{trainer.world_size} × {kind}"
+    if kind != "cpu":
+        return f"{trainer.world_size} × {kind}"
+    threads = torch.get_num_threads() * trainer.world_size
+    return f"{threads} CPU thread{'s' * (threads > 1)}"
 
 
 def describe(stage: dict, told: str, clock: Clock, best: ModelCheckpoint, trainer: lightning.Trainer) -> dict:
