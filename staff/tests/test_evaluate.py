@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -124,6 +126,16 @@ def test_the_models_score_on_the_test_frames_what_their_card_says(claimed, camvi
 def test_the_model_card_is_what_the_program_writes(claimed):
     lineages = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
     assert (ROOT / "models" / "README.md").read_text(encoding="utf-8") == model_card.card(claimed, lineages)
+
+
+@pytest.mark.parametrize("program", ["train", "export", "evaluate", "model_card"])
+def test_each_program_finds_what_it_imports(program, tmp_path):
+    script = ROOT / "staff" / "training" / f"{program}.py"
+    code = f"import runpy; runpy.run_path({str(script)!r}, run_name='imported')"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    path = f"import sys; sys.path[0] = {str(script.parent)!r}; "
+    finished = subprocess.run([sys.executable, "-c", path + code], cwd=tmp_path, env=environment, capture_output=True)
+    assert finished.returncode == 0, finished.stderr.decode()
 
 
 def test_the_card_names_each_score_below_the_handouts(monkeypatch):

@@ -5,6 +5,7 @@ test and sample is met; `README.md`, from it and from `lineage.json`; `failures.
 models do worst. Puts the scores of the test frames into the project's README too.
 """
 
+import sys
 import textwrap
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import cv2
 import numpy as np
 
 from evaluate import LOADERS, ROOT, evaluate_all, write_scores
+
+sys.path.insert(0, str(ROOT / "data"))
+
 from render_street import SAMPLE_SEEDS, render
 from weight_files import FILES, MODELS, read_lineages, replace
 
