@@ -416,7 +416,7 @@ def test_hed_identities_pass_a_relus_output_on(hed_file):
         torch.testing.assert_close(out, x)
 
 
-def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path):
+def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path, monkeypatch):
     donor, network = build_network("fpn", "resnet18", outputs=1), build_network("fpn", "resnet18")
     torch.save(donor.encoder.state_dict(), tmp_path / "encoder.pt")
     load_start(network, str(tmp_path / "encoder.pt"), "resnet18", tmp_path, [])
@@ -424,6 +424,10 @@ def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path):
     torch.save(donor.state_dict(), tmp_path / "whole.pt")
     load_start(network, str(tmp_path / "whole.pt"), "resnet18", tmp_path, [])
     assert torch.equal(network.segmentation_head[0].weight[CAR_OUTPUT:], donor.segmentation_head[0].weight)
+    stage = tmp_path / "net" / "only"
+    train_module.save_weights(donor, stage / "weights.pt", "net", [])
+    monkeypatch.chdir(stage)
+    assert load_start(network, "weights.pt", "resnet18", tmp_path, []).endswith("tensors from net/only")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*imagenet"):
         load_start(network, str(tmp_path / "nowhere.pt"), "resnet18", tmp_path, [])
     with pytest.raises(ValueError, match="another architecture"):

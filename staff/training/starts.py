@@ -32,8 +32,8 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
         state = read_state(Path(start))
     if encoder == batch_norm.NORMALISED and not batch_norm.is_inserted(state):
         state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
-    file = Path(start)
-    told = f"{file.parts[-3]}/{file.parts[-2]}" if file.name == "weights.pt" else file.name
+    file = Path(start).resolve()
+    told = f"{file.parent.parent.name}/{file.parent.name}" if file.name == "weights.pt" else file.name
     return f"{load_matching(network, state)} tensors from {told}"
 
 

@@ -18,6 +18,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from starts import load_matching, load_start, read_state
 from street_data import DATA, ROOT, Sampling, StreetCrops, StreetData
@@ -221,7 +222,7 @@ def main() -> None:
     if arguments.fast_dev_run:
         # Apart, and anew each time: a real run would take a trial's stages for finished.
         arguments.runs /= "fast_dev_run"
-        shutil.rmtree(arguments.runs, ignore_errors=True)
+        rank_zero_only(shutil.rmtree)(arguments.runs, ignore_errors=True)
     models = sorted(path.stem for path in RECIPES.glob("*.yaml")) if arguments.model == "all" else [arguments.model]
     for model in models:
         print(f"{model}: {train(model, arguments)}")
