@@ -67,8 +67,7 @@ def insert(state: dict[str, torch.Tensor], images: torch.Tensor) -> dict[str, to
 
 
 def is_inserted(state: dict[str, torch.Tensor]) -> bool:
-    _, _, norm = next(layer_names())
-    return f"{norm}.running_mean" in state
+    return any(name.startswith("encoder.features.") and name.endswith(".running_mean") for name in state)
 
 
 def fold(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -130,7 +130,7 @@ def network_table() -> str:
     return "\n".join(f"| {m} | `{FILES[RECIPE_OF[m]]}` | {PARAMETERS[m]} | {MULT_ADDS[m]} |" for m in LOADERS)
 
 
-def test_scores(rows: list[dict], model: str) -> list[tuple[str, float, float]]:
+def frame_scores(rows: list[dict], model: str) -> list[tuple[str, float, float]]:
     """(frame, score, the handout's score) of each test frame."""
     frames = [r for r in rows if r["set"] == "test" and r["model"] == model and r["frame"] != "all"]
     return [(r["frame"], float(r["iou"]), handout) for r, handout in zip(frames, HANDOUT[model], strict=True)]
@@ -139,7 +139,7 @@ def test_scores(rows: list[dict], model: str) -> list[tuple[str, float, float]]:
 def test_table(rows: list[dict]) -> str:
     lines = []
     for model in LOADERS:
-        cells = (f"{score:.4f} ({handout:.4f})" for _, score, handout in test_scores(rows, model))
+        cells = (f"{score:.4f} ({handout:.4f})" for _, score, handout in frame_scores(rows, model))
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -149,7 +149,7 @@ def shortfalls(rows: list[dict]) -> str:
     below = [
         f"{model} by {handout - score:.4f} on {frame}"
         for model in LOADERS
-        for frame, score, handout in test_scores(rows, model)
+        for frame, score, handout in frame_scores(rows, model)
         if score < handout
     ]
     if not below:

@@ -106,23 +106,16 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     print(f"{folder.name}: {told}", flush=True)
     data = StreetData(Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, 1000 * seed, arguments.data)
     clock = Clock(timedelta(hours=arguments.max_hours) if arguments.max_hours else None)
-    best = ModelCheckpoint(
-        folder,
-        "best",
-        monitor="val_iou",
-        mode="max",
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
-    )
-    trainer = build_trainer(stage, folder, [best, clock], arguments)
+    trainer = build_trainer(stage, folder, clock, arguments)
     trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     if trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
+        best = trainer.checkpoint_callback
         if best.best_model_path:
             task.load_state_dict(torch.load(best.best_model_path, weights_only=False)["state_dict"])
         model = folder.parent.name
-        lineage = [*lineage_of(Path(start), model), describe(stage, told, clock, best, trainer)]
+        lineage = [*lineage_of(Path(start), model), describe(stage, told, clock, trainer)]
         save_weights(task.network, weights, model, lineage)
     return weights
 
@@ -133,8 +126,12 @@ def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Te
     return torch.lerp(current, average, decay) if average.is_floating_point() else current
 
 
-def build_trainer(stage: dict, folder: Path, callbacks: list, arguments: argparse.Namespace) -> lightning.Trainer:
+def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.Namespace) -> lightning.Trainer:
+    """A Trainer whose first checkpoint, ``checkpoint_callback``, is the best on val and whose second is the last."""
     epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
+    best = ModelCheckpoint(
+        folder, "best", "val_iou", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
+    )
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     return lightning.Trainer(
         accelerator=arguments.accelerator,
@@ -143,7 +140,7 @@ def build_trainer(stage: dict, folder: Path, callbacks: list, arguments: argpars
         max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[last, WeightAveraging(avg_fn=warm_average), *callbacks],
+        callbacks=[best, last, WeightAveraging(avg_fn=warm_average), clock],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.get("val_every_n_epochs", VAL_EVERY_N_EPOCHS), epochs),
@@ -163,8 +160,9 @@ def machine(trainer: lightning.Trainer) -> str:
     return f"{threads} CPU thread{'s' * (threads > 1)}"
 
 
-def describe(stage: dict, told: str, clock: Clock, best: ModelCheckpoint, trainer: lightning.Trainer) -> dict:
+def describe(stage: dict, told: str, clock: Clock, trainer: lightning.Trainer) -> dict:
     """What the model card tells of a stage."""
+    score = trainer.checkpoint_callback.best_model_score
     return {
         "stage": stage["name"],
         "start": told,
@@ -173,7 +171,7 @@ def describe(stage: dict, told: str, clock: Clock, best: ModelCheckpoint, traine
         "mix": dict(trainer.datamodule.sampling.mix),
         "hours": round(clock.hours(), 2),
         "machine": machine(trainer),
-        "val_iou": None if best.best_model_score is None else round(best.best_model_score.item(), 4),
+        "val_iou": None if score is None else round(score.item(), 4),
         "provenance": provenance(),
     }
 
