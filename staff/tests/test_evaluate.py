@@ -161,6 +161,11 @@ def test_sums_are_those_of_the_weight_files():
 
 
 def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_stages(tmp_path):
+    earlier = [
+        {"model": "net", "stage": "zeroth", "step": "9", "hours": "0.2500", "loss": "3.0", "val_iou": "0.1"},
+        {"model": "net", "stage": "second", "step": "9", "hours": "7.0000", "loss": "9.0", "val_iou": ""},
+        {"model": "other", "stage": "first", "step": "9", "hours": "2.0000", "loss": "4.0", "val_iou": ""},
+    ]
     logs = {
         "net/first/metrics/version_0": "step,hours,loss,val_iou\n9,0.5,2.0,\n19,1.0,1.5,\n",
         "net/first/metrics/version_1": "step,hours,loss,val_iou\n19,1.1,1.4,\n19,,,0.6\n",
@@ -169,8 +174,13 @@ def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_stages(tmp_
     for name, text in logs.items():
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "metrics.csv").write_text(text)
-    rows = plot_curves.gather(tmp_path)
-    points = [(row["stage"], row["step"], row["hours"], row["loss"]) for row in rows]
-    first = [("first", 9, "0.5000", "2.0"), ("first", 19, "1.1000", "1.4")]
-    assert points == [*first, ("second", 9, "1.3000", "1.0")]
-    assert rows[1]["val_iou"] == "0.6"
+    rows = plot_curves.gather(tmp_path, earlier)
+    points = [(row["model"], row["stage"], int(row["step"]), row["hours"], row["loss"]) for row in rows]
+    assert points == [
+        ("net", "zeroth", 9, "0.2500", "3.0"),
+        ("net", "first", 9, "0.7500", "2.0"),
+        ("net", "first", 19, "1.3500", "1.4"),
+        ("net", "second", 9, "1.5500", "1.0"),
+        ("other", "first", 9, "2.0000", "4.0"),
+    ]
+    assert rows[2]["val_iou"] == "0.6"

@@ -1,8 +1,8 @@
 """Draw how the shipped weights came about: `python staff/training/plot_curves.py [RUNS]`.
 
-Gathers the logs of all stages in RUNS, where given, into `staff/training/curves.csv`, hours of the stages of a
-model added up, and draws loss and val IoU against hours as `staff/training/curves.png`. Without RUNS it draws
-the CSV that is there.
+Adds the logs of all stages in RUNS, where given, to `staff/training/curves.csv`, in place of what it has of stages of
+those names and after a model's other stages, hours added up; draws loss and val IoU against hours as
+`staff/training/curves.png`. Without RUNS it draws the CSV that is there.
 """
 
 import csv
@@ -29,19 +29,19 @@ def read_stage(folder: Path) -> list[dict]:
     return [{"step": step} | values for step, values in sorted(by_step.items())]
 
 
-def gather(runs: Path) -> list[dict]:
-    """Rows of the CSV. Stages follow each other in time, as their first logs did."""
-    rows = []
-    for model in sorted(path for path in runs.iterdir() if path.is_dir()):
-        stages = [path for path in model.iterdir() if (path / "metrics").is_dir()]
-        hours_before = 0.0
-        for stage in sorted(stages, key=lambda path: ((path / "metrics" / "version_0").stat().st_ctime, path)):
-            hours = 0.0
-            for row in read_stage(stage):
-                hours = float(row.get("hours", hours))
-                rows.append({"model": model.name, "stage": stage.name} | row | {"hours": f"{hours_before + hours:.4f}"})
-            hours_before += hours
-    return rows
+def gather(runs: Path, earlier: list[dict]) -> list[dict]:
+    """Rows of the CSV: those of ``earlier`` whose stage is not in ``runs``, then its stages as their logs began."""
+    logs = sorted(runs.glob("*/*/metrics/version_0"), key=lambda log: (log.stat().st_ctime, log))
+    stages = [log.parents[1] for log in logs]
+    anew = {(stage.parent.name, stage.name) for stage in stages}
+    rows = [row for row in earlier if (row["model"], row["stage"]) not in anew]
+    for stage in stages:
+        model = stage.parent.name
+        hours = hours_before = max((float(row["hours"]) for row in rows if row["model"] == model), default=0.0)
+        for row in read_stage(stage):
+            hours = hours_before + float(row["hours"]) if "hours" in row else hours
+            rows.append({"model": model, "stage": stage.name} | row | {"hours": f"{hours:.4f}"})
+    return sorted(rows, key=lambda row: row["model"])
 
 
 def read_curves() -> list[dict]:
@@ -71,7 +71,7 @@ def draw(rows: list[dict]) -> None:
 
 def main() -> None:
     if len(sys.argv) > 1:
-        write_curves(gather(Path(sys.argv[1])))
+        write_curves(gather(Path(sys.argv[1]), read_curves()))
     draw(read_curves())
     print(PICTURE)
 
