@@ -23,7 +23,7 @@ from grader import values, worker
 ZIP = ROOT / "dist" / "autograder.zip"
 WEIGHTS = ("resnet50_best_model_weights.pt", "pspnet_resnet50_best_model_weights.pt")
 TEXT = {"", ".py", ".sh", ".txt", ".json"}
-WINDOW = (128, 192)
+WINDOW = (64, 96)
 
 
 def main() -> None:
