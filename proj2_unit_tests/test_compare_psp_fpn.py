@@ -12,13 +12,11 @@ from proj2_unit_tests.checks import check_tensor, without_download
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 0.02  # a pixel at 0.5 may fall either way, as the memory layout has it
+HEIGHT, WIDTH = 64, 96  # small, so that the models differ: PSPNet pools over the whole picture, here there is little
 
 
 def _cut_outs() -> list[tuple[np.ndarray, np.ndarray]]:
-    """64 by 96 pixels around the cars of the first two rendered scenes, preprocessed.
-
-    Small, so that the models differ: PSPNet pools over the whole picture, and here there is little of it.
-    """
+    """HEIGHT by WIDTH pixels around the cars of the first two rendered scenes, preprocessed."""
     scenes = utils.Dataset(
         ROOT / "data" / "sample" / "test",
         ROOT / "data" / "sample" / "testannot",
@@ -29,9 +27,9 @@ def _cut_outs() -> list[tuple[np.ndarray, np.ndarray]]:
     for i in range(2):
         image, mask = scenes[i]
         _, rows, columns = mask.nonzero()
-        top = min(max(int(np.median(rows)) - 32, 0), mask.shape[1] - 64)
-        left = min(max(int(np.median(columns)) - 48, 0), mask.shape[2] - 96)
-        window = np.s_[:, top : top + 64, left : left + 96]
+        top = min(max(int(np.median(rows)) - HEIGHT // 2, 0), mask.shape[1] - HEIGHT)
+        left = min(max(int(np.median(columns)) - WIDTH // 2, 0), mask.shape[2] - WIDTH)
+        window = np.s_[:, top : top + HEIGHT, left : left + WIDTH]
         pairs.append((image[window], mask[window]))
     return pairs
 
