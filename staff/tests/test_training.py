@@ -1,5 +1,6 @@
 """The training code: starts, data, loss, resuming, several processes, export. All on tiny frames made here."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -27,7 +28,15 @@ import train as train_module
 import weight_files
 from starts import load_matching, load_start, read_state
 from street_data import CAR, IGNORED, Sampling, StreetCrops, StreetData, WholeFrames, camvid, labelmefacade, paste_cars
-from task import CAR_OUTPUT, SegmentationTask, StreetLoss, build_network, record_pyramid
+from task import (
+    CAR_OUTPUT,
+    OUTPUTS,
+    SegmentationTask,
+    StreetLoss,
+    build_network,
+    divergence,
+    relative_distance,
+)
 
 
 @pytest.fixture(scope="module")
@@ -366,16 +375,50 @@ def test_frozen_layers_and_batch_statistics_stay(data):
     assert network.decoder.training and not network.encoder.bn1.training
 
 
-def test_a_teacher_that_is_the_network_itself_is_at_no_distance():
-    network = build_network("fpn", "resnet18").eval()
-    task = SegmentationTask(network, steps=2, encoder_lr=1e-3, lr=1e-3, teacher=network)
-    images = torch.randn(1, 3, 64, 64)
-    with record_pyramid(network) as maps:
-        network(images)
-    assert task._distance_to_teacher(images, maps) < 1e-6
-    assert task._distance_to_teacher(images, [torch.zeros_like(m) for m in maps]) == pytest.approx(1.0, abs=1e-3)
-    assert not any(block._forward_pre_hooks for block in network.decoder.seg_blocks)
-    assert not any(name.startswith("_teacher") for name in task.state_dict())
+@pytest.mark.parametrize("imitate", ["pyramid", "logits"])
+def test_a_teacher_adds_the_distance_from_what_it_shows(imitate):
+    networks = [build_network("fpn", "resnet18").eval() for _ in range(2)]
+    batch = torch.randn(1, 3, 64, 64), torch.full((1, 64, 64), CAR)
+
+    def loss(teacher, weight=1.0):
+        task = SegmentationTask(
+            networks[0], steps=2, encoder_lr=1e-3, lr=1e-3, teacher=teacher, teacher_weight=weight, imitate=imitate
+        )
+        task.log = lambda *_, **__: None
+        assert not any(name.startswith("_teacher") for name in task.state_dict())
+        return task.training_step(batch, 0)
+
+    untaught = loss(None)
+    assert loss(copy.deepcopy(networks[0])).item() == pytest.approx(untaught.item(), abs=1e-5)
+    taught = loss(networks[1])
+    distance = taught.item() - untaught.item()
+    assert distance > 1e-3
+    assert loss(networks[1], weight=2.0).item() - untaught.item() == pytest.approx(2 * distance, rel=1e-3)
+    taught.backward()
+    assert networks[0].decoder.p2.skip_conv.weight.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in networks[1].parameters())
+    assert not any(block._forward_pre_hooks for n in networks for block in n.decoder.seg_blocks)
+
+
+def test_what_a_network_imitates_is_named_correctly():
+    with pytest.raises(ValueError, match="pyramid or logits, not 'head'"):
+        SegmentationTask(build_network("fpn", "resnet18"), steps=2, encoder_lr=1e-3, lr=1e-3, imitate="head")
+
+
+def test_relative_distance_is_one_for_maps_of_zeros():
+    targets = [torch.randn(1, 4, 8, 8), 100 * torch.randn(1, 4, 4, 4)]
+    assert relative_distance([torch.zeros_like(t) for t in targets], targets) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_divergence_is_torchs_of_the_classes_and_of_the_car():
+    ours, theirs = torch.randn(2, 2, OUTPUTS, 5, 7)
+
+    def kl(distribution, other):
+        return torch.distributions.kl_divergence(distribution, other).mean().item()
+
+    classes = [torch.distributions.Categorical(logits=o[:, :CAR_OUTPUT].movedim(1, -1)) for o in (theirs, ours)]
+    cars = [torch.distributions.Bernoulli(logits=o[:, CAR_OUTPUT]) for o in (theirs, ours)]
+    assert divergence(ours, theirs).item() == pytest.approx(kl(*classes) + kl(*cars), abs=1e-5)
 
 
 @pytest.fixture(scope="module")

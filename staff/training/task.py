@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import lightning
 import segmentation_models_pytorch as smp
@@ -56,8 +57,32 @@ def record_pyramid(network: nn.Module) -> Iterator[list[torch.Tensor]]:
             hook.remove()
 
 
+def relative_distance(maps: list[torch.Tensor], targets: list[torch.Tensor]) -> torch.Tensor:
+    """Mean over the maps of the squared distance from a teacher's, relative to the teacher's mean square."""
+    pairs = list(zip(maps, targets, strict=True))
+    return sum(nn.functional.mse_loss(ours, theirs) / theirs.square().mean() for ours, theirs in pairs) / len(pairs)
+
+
+def divergence(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean over pixels of the Kullback-Leibler divergences from a teacher's classes and from its car, both N×13×H×W.
+
+    Source: Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015, at temperature 1.
+    """
+
+    def distributions(outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        classes, car = outputs.float().split([CAR_OUTPUT, 1], dim=1)
+        return classes.log_softmax(1), nn.functional.logsigmoid(torch.cat([car, -car], 1))
+
+    pairs = zip(distributions(logits), distributions(targets), strict=True)
+    terms = (nn.functional.kl_div(ours, theirs, reduction="none", log_target=True) for ours, theirs in pairs)
+    return sum(term.sum(1).mean() for term in terms)
+
+
+DISTANCES = {"pyramid": relative_distance, "logits": divergence}
+
+
 class SegmentationTask(lightning.LightningModule):
-    """Trains ``network`` on batches of (image, labels); with a ``teacher`` also to have the teacher's pyramid maps."""
+    """Trains ``network`` on batches of (image, labels), and to ``imitate`` a teacher's ``pyramid`` or ``logits``."""
 
     def __init__(
         self,
@@ -72,8 +97,11 @@ class SegmentationTask(lightning.LightningModule):
         channels_last: bool = True,
         teacher: nn.Module | None = None,
         teacher_weight: float = 1.0,
+        imitate: Literal["pyramid", "logits"] = "pyramid",
     ):
         super().__init__()
+        if imitate not in DISTANCES:
+            raise ValueError(f"A network can imitate its teacher's {' or '.join(DISTANCES)}, not {imitate!r}.")
         self.save_hyperparameters(ignore=["network", "teacher"])
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
         # In a list, so that the teacher is neither saved in checkpoints nor averaged with the network.
@@ -100,24 +128,28 @@ class SegmentationTask(lightning.LightningModule):
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
         images, labels = batch
         images = self._arrange(images)
+        logits, shown = self._outputs(self.network, images)
+        loss = self.loss(logits, labels)
         if self._teacher:
-            with record_pyramid(self.network) as maps:
-                loss = self.loss(self.network(images), labels)
-            distance = self._distance_to_teacher(images, maps)
+            with torch.no_grad():
+                _, target = self._outputs(self._teacher[0].to(images.device), images)
+            distance = DISTANCES[self.hparams.imitate](shown, target)
             self.log("teacher_distance", distance, on_step=False, on_epoch=True)
             loss = loss + self.hparams.teacher_weight * distance
-        else:
-            loss = self.loss(self.network(images), labels)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         return loss
 
-    def _distance_to_teacher(self, images: torch.Tensor, maps: list[torch.Tensor]) -> torch.Tensor:
-        """Mean over the four maps of the squared distance, relative to the teacher's mean square."""
-        teacher = self._teacher[0].to(images.device)
-        with torch.no_grad(), record_pyramid(teacher) as targets:
-            teacher(images.to(memory_format=torch.channels_last))
-        pairs = zip(maps, targets, strict=True)
-        return sum(nn.functional.mse_loss(ours, theirs) / theirs.square().mean() for ours, theirs in pairs) / 4
+    def _outputs(
+        self, network: nn.Module, images: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | list[torch.Tensor] | None]:
+        """The logits, and what is to be like the teacher's: nothing without one, the logits or the pyramid maps."""
+        if not self._teacher:
+            return network(images), None
+        if self.hparams.imitate == "logits":
+            logits = network(images)
+            return logits, logits
+        with record_pyramid(network) as maps:
+            return network(images), maps
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int, dataloader_idx: int = 0) -> None:
         images, car = batch
