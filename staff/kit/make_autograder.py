@@ -102,7 +102,7 @@ def _windows() -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
     for i in range(len(scenes)):
         pair = scenes[i]
         corners = itertools.product(
-            *(range(0, n - size + 1, 96) for n, size in zip(pair[1][0].shape, WINDOW, strict=True))
+            *(range(0, n - size + 1, size) for n, size in zip(pair[1][0].shape, WINDOW, strict=True))
         )
         views = [np.s_[:, top : top + WINDOW[0], left : left + WINDOW[1]] for top, left in corners]
         yield [

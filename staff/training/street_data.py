@@ -35,8 +35,9 @@ class Sampling:
     """How one stage draws its crops.
 
     ``crop`` is (height, width), multiples of 32; ``scales`` the range by which frames are scaled first; ``car_centred``
-    the share of crops laid over a car; ``mix`` the share of crops from each source; ``hold_out`` a prefix of CamVid
-    frame names (a drive) that is not trained on but validated on.
+    the share of crops laid over a car; ``mix`` the share of crops from each source; ``paste`` the share of crops with
+    another frame's cars in them; ``hold_out`` a prefix of CamVid frame names (a drive) that is not trained on but
+    validated on; ``include_val`` trains on val too, for a last stage when nothing is left to choose.
     """
 
     crop: tuple[int, int] = (192, 256)

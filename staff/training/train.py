@@ -111,9 +111,9 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     if trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
-        best = trainer.checkpoint_callback
-        if best.best_model_path:
-            task.load_state_dict(torch.load(best.best_model_path, weights_only=False)["state_dict"])
+        kept = trainer.checkpoint_callback
+        if kept.best_model_path:
+            task.load_state_dict(torch.load(kept.best_model_path, weights_only=False)["state_dict"])
         model = folder.parent.name
         lineage = [*lineage_of(Path(start), model), describe(stage, told, clock, trainer)]
         save_weights(task.network, weights, model, lineage)
@@ -127,12 +127,13 @@ def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Te
 
 
 def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.Namespace) -> lightning.Trainer:
-    """A Trainer whose first checkpoint, ``checkpoint_callback``, is the best on val and whose second is the last."""
+    """A Trainer whose ``checkpoint_callback`` keeps the best on val, or the last where val is trained on."""
     epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
     best = ModelCheckpoint(
         folder, "best", "val_iou", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
     )
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    checkpoints = [last] if stage["sampling"].get("include_val") else [best, last]
     return lightning.Trainer(
         accelerator=arguments.accelerator,
         devices=arguments.devices,
@@ -140,7 +141,7 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
         max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[best, last, WeightAveraging(avg_fn=warm_average), clock],
+        callbacks=[*checkpoints, WeightAveraging(avg_fn=warm_average), clock],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.get("val_every_n_epochs", VAL_EVERY_N_EPOCHS), epochs),
