@@ -78,7 +78,8 @@ frame's score is in `scores.csv`.
 
 ## Training
 
-A stage's weights are, of those validated on every fourth frame of val, the ones that did best; that val IoU is named.
+A stage's weights are, of those validated on every fourth frame of val, the ones that did best, unless said otherwise;
+their val IoU is named.
 
 {lineages}
 
