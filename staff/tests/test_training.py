@@ -28,15 +28,7 @@ import train as train_module
 import weight_files
 from starts import load_matching, load_start, read_state
 from street_data import CAR, IGNORED, Sampling, StreetCrops, StreetData, WholeFrames, camvid, labelmefacade, paste_cars
-from task import (
-    CAR_OUTPUT,
-    OUTPUTS,
-    SegmentationTask,
-    StreetLoss,
-    build_network,
-    divergence,
-    relative_distance,
-)
+from task import CAR_OUTPUT, OUTPUTS, SegmentationTask, StreetLoss, build_network, divergence, relative_distance
 
 
 @pytest.fixture(scope="module")
