@@ -27,7 +27,18 @@ import from_hed
 import train as train_module
 import weight_files
 from starts import load_matching, load_start, read_state
-from street_data import CAR, IGNORED, Sampling, StreetCrops, StreetData, WholeFrames, camvid, labelmefacade, paste_cars
+from street_data import (
+    CAR,
+    IGNORED,
+    Sampling,
+    StreetCrops,
+    StreetData,
+    WholeFrames,
+    camvid,
+    get_training_transform,
+    labelmefacade,
+    paste_cars,
+)
 from task import CAR_OUTPUT, OUTPUTS, SegmentationTask, StreetLoss, build_network, divergence, relative_distance
 
 
@@ -274,6 +285,19 @@ def test_centred_crops_hold_a_car_and_the_mask_follows_the_image(data):
     assert np.median(agreement) > 0.9
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.3, 1.6])
+def test_labels_stay_on_the_image_when_both_are_scaled(scale):
+    labels = np.zeros((48, 64), np.uint8)
+    labels[13:31] = CAR
+    image = np.repeat(labels[..., None] // CAR * 255, 3, axis=2)
+    scaled = get_training_transform(Sampling(scales=(scale, scale)))[0](image=image, mask=labels)
+    height, width = scaled["mask"].shape
+    nothing = np.zeros((height, width, 3), np.uint8)
+    for shown, told in [scaled.values(), paste_cars(nothing, nothing[..., 0], image, labels, flip=False)]:
+        assert len(shown) == pytest.approx(48 * scale, abs=1)
+        assert np.array_equal(shown[..., 0] > 127, told == CAR)
+
+
 def test_pasted_cars_bring_their_pixels_and_their_labels(data):
     image, labels = np.full((8, 10, 3), 50, np.uint8), np.full((8, 10), 3, np.uint8)
     donor, donor_labels = np.full((16, 20, 3), 200, np.uint8), np.full((16, 20), 1, np.uint8)
@@ -302,7 +326,7 @@ def test_a_held_out_drive_is_neither_trained_on_nor_missing_from_validation(data
     street = StreetData(sampling, batch_size=1, steps_per_epoch=1, seed=0, data=data)
     val, drive = street.val_dataloader()
     held = [WholeFrames([frame])[0][0] for name, frame in camvid("train", data).items() if name.startswith("drive")]
-    assert len(val.dataset) == 1 and torch.equal(drive.dataset[0][0], held[0])
+    assert len(val.dataset) == 4 and torch.equal(drive.dataset[0][0], held[0])
 
 
 def test_a_drive_can_be_a_source_of_its_own(data):

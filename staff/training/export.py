@@ -18,7 +18,7 @@ from torchmetrics.classification import BinaryJaccardIndex
 
 import batch_norm
 from starts import HEAD, read_state
-from street_data import VAL_EVERY, Frame, WholeFrames, camvid
+from street_data import Frame, WholeFrames, camvid
 from task import CAR_OUTPUT, build_network
 from train import read_recipe
 from weight_files import FILES, MODELS, lineage_of, read_lineages, replace
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("model", choices=FILES)
     parser.add_argument("weights", type=Path)
     arguments = parser.parse_args()
-    print(export(arguments.model, arguments.weights, list(camvid("val").values())[::VAL_EVERY]))
+    print(export(arguments.model, arguments.weights, list(camvid("val").values())))
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ frame's score is in `scores.csv`.
 
 ## Training
 
-A stage's weights are, of those validated on every fourth frame of val, the ones that did best, unless said otherwise;
-their val IoU is named.
+A stage's weights are, of those validated on val or on every fourth frame of it, the ones that did best, unless said
+otherwise; their val IoU is named.
 
 {lineages}
 
@@ -172,7 +172,7 @@ def lineage_list(lineages: dict[str, list[dict]]) -> str:
         lines = [f"**{model}**:", ""]
         for number, stage in enumerate(stages, 1):
             mix = ", ".join(f"{share:.0%} {source}" for source, share in stage["mix"].items())
-            val = f", val IoU {stage['val_iou']:.3f}" if stage.get("val_iou") else ""
+            val = f", val IoU {stage['val_iou']:.3f} ({stage['val_frames']} frames)" if stage.get("val_iou") else ""
             lines.append(
                 f"{number}. stage `{stage['stage']}` began with {stage['start']}; {stage['steps']} steps of "
                 f"{stage['batch_size']} crops ({mix}), {stage['hours']:.1f} h on {stage['machine']}{val}."

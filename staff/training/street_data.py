@@ -26,7 +26,6 @@ from render_street import SAMPLE_SEEDS, render
 
 CAR, UNLABELLED, IGNORED = 8, 11, 255
 RENDERED_POOL = 256
-VAL_EVERY = 4
 Frame = tuple[np.ndarray, np.ndarray]
 
 
@@ -155,19 +154,22 @@ def paste_cars(image: np.ndarray, labels: np.ndarray, donor: np.ndarray, donor_l
         donor, donor_labels = donor[:, ::-1], donor_labels[:, ::-1]
     size = labels.shape[::-1]
     donor = cv2.resize(np.ascontiguousarray(donor), size, interpolation=cv2.INTER_LINEAR)
-    donor_labels = cv2.resize(np.ascontiguousarray(donor_labels), size, interpolation=cv2.INTER_NEAREST)
+    donor_labels = cv2.resize(np.ascontiguousarray(donor_labels), size, interpolation=cv2.INTER_NEAREST_EXACT)
     car = donor_labels == CAR
     return np.where(car[..., None], donor, image), np.where(car, donor_labels, labels)
 
 
 def get_training_transform(sampling: Sampling) -> A.Compose:
-    """Scale, crop and flip, then generous changes of light, colour, sharpness and noise."""
+    """Scale, crop and flip, then generous changes of light, colour, sharpness and noise.
+
+    Labels are scaled by ``INTER_NEAREST_EXACT``: plain ``INTER_NEAREST`` lays them up to half a pixel beside the image.
+    """
     height, width = sampling.crop
     lowest, highest = sampling.scales
     everything_but_car = [label for label in range(256) if label != CAR]
     return A.Compose(
         [
-            A.RandomScale(scale_limit=(lowest - 1, highest - 1), p=1),
+            A.RandomScale((lowest - 1, highest - 1), mask_interpolation=cv2.INTER_NEAREST_EXACT, p=1),
             A.PadIfNeeded(height, width, border_mode=cv2.BORDER_REFLECT_101),
             A.OneOf(
                 [
@@ -216,7 +218,7 @@ class WholeFrames(Dataset):
 
 
 class StreetData(lightning.LightningDataModule):
-    """Crops to train on, every ``VAL_EVERY``-th frame of val (and of the held-out drive) to choose by."""
+    """Crops to train on, val (and the held-out drive) to choose by."""
 
     def __init__(self, sampling: Sampling, batch_size: int, steps_per_epoch: int, seed: int, data: Path = DATA):
         super().__init__()
@@ -234,4 +236,4 @@ class StreetData(lightning.LightningDataModule):
         drives = [list(camvid("val", self.data).values())]
         if held:
             drives.append([frame for name, frame in camvid("train", self.data).items() if name.startswith(held)])
-        return [DataLoader(WholeFrames(frames[::VAL_EVERY])) for frames in drives]
+        return [DataLoader(WholeFrames(frames)) for frames in drives]

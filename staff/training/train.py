@@ -173,6 +173,7 @@ def describe(stage: dict, told: str, clock: Clock, trainer: lightning.Trainer) -
         "hours": round(clock.hours(), 2),
         "machine": machine(trainer),
         "val_iou": None if score is None else round(score.item(), 4),
+        "val_frames": len(trainer.val_dataloaders[0].dataset),
         "provenance": provenance(),
     }
 
