@@ -153,6 +153,15 @@ def test_the_card_names_each_score_below_the_handouts(monkeypatch):
     assert model_card.shortfalls(rows) == "All of them are at or above those."
 
 
+def test_the_model_card_tells_which_models_saw_val_and_what_they_scored_before():
+    unseen = [{"val_iou": 0.7}, {"val_iou": 0.8, "include_val": False}]
+    seen = [*unseen, {"val_iou": None, "include_val": True}]
+    lineages = {"fpn_vgg19": unseen, "fpn_resnet50": unseen, "pspnet_resnet50": seen}
+    told = model_card.trained_on_val(lineages)
+    assert "PSPNet-ResNet50, which had 0.800 before" in told and "FPN" not in told
+    assert model_card.trained_on_val(dict.fromkeys(lineages, unseen)) == ""
+
+
 def test_sums_are_those_of_the_weight_files():
     lines = (ROOT / "models" / "SHA256SUMS").read_text().splitlines()
     assert {line.split("  ")[1] for line in lines} == {file.name for file in (ROOT / "models").glob("*.pt")}

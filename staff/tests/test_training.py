@@ -123,29 +123,39 @@ def test_a_finished_stage_is_not_trained_again(tmp_path, data, recipe, capsys):
     assert "is done" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("include_val", [False, True])
-def test_a_stage_ends_with_the_weights_that_did_best_on_val_or_with_its_last_where_it_trained_on_val(
-    tmp_path, data, recipe, short_epochs, monkeypatch, include_val
-):
-    words = yaml.safe_load(recipe.read_text())
-    words["stages"][0]["sampling"]["include_val"] = include_val
-    judged = tmp_path / "tiny.yaml"
-    judged.write_text(yaml.safe_dump(words))
+def test_a_stage_ends_with_the_weights_that_did_best_on_val(tmp_path, data, recipe, short_epochs, monkeypatch):
     scores, seen = iter([0.3, 0.2]), []
 
-    def validation_step(task, batch, _, dataloader_idx=0):
-        if batch[0] is not seen:  # one call a validation: val has one frame here
+    def validation_step(task, batch, index, dataloader_idx=0):
+        if index == 0:
             seen.append({name: value.clone() for name, value in task.network.state_dict().items()})
             task.log("val_iou", next(scores))
 
     monkeypatch.setattr(SegmentationTask, "validation_step", validation_step)
-    weights = train_module.train(str(judged), arguments(tmp_path, data))
+    weights = train_module.train(str(recipe), arguments(tmp_path, data))
     first, second = seen
     assert not torch.equal(first["encoder.conv1.weight"], second["encoder.conv1.weight"])
     for name, value in read_state(weights).items():
-        torch.testing.assert_close(value, (second if include_val else first)[name], msg=name)
-    val_iou = weight_files.lineage_of(weights, "tiny")[0]["val_iou"]
-    assert val_iou is None if include_val else val_iou == pytest.approx(0.3)
+        torch.testing.assert_close(value, first[name], msg=name)
+    (stage,) = weight_files.lineage_of(weights, "tiny")
+    assert stage["val_iou"] == pytest.approx(0.3) and stage["val_frames"] == 4
+
+
+def test_a_stage_that_trains_on_val_ends_with_its_last_weights_and_names_no_score(
+    tmp_path, data, recipe, short_epochs, monkeypatch
+):
+    monkeypatch.setattr(SegmentationTask, "validation_step", lambda *_: pytest.fail("it has seen what would judge it"))
+    words = yaml.safe_load(recipe.read_text())
+    words["stages"][0]["sampling"]["include_val"] = True
+    of_all = tmp_path / "tiny.yaml"
+    of_all.write_text(yaml.safe_dump(words))
+    weights = train_module.train(str(of_all), arguments(tmp_path, data))
+    last = torch.load(weights.with_name("last.ckpt"), weights_only=False)
+    assert last["global_step"] == 4
+    for name, value in read_state(weights).items():
+        torch.testing.assert_close(value, last["state_dict"][f"network.{name}"], msg=name)
+    (stage,) = weight_files.lineage_of(weights, "tiny")
+    assert stage["val_iou"] is None and stage["val_frames"] == 0
 
 
 def test_a_stage_with_an_unknown_key_is_refused(tmp_path, data, recipe):

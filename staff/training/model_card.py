@@ -74,7 +74,7 @@ three test frames and on the three rendered scenes of `data/sample`:
 The three models were not trained equally long, nor from equal starts (see below): a difference between two of them is
 not only one of architecture. Val comes from a drive of which other parts were trained on, which flatters. Its cars are
 small, so that false alarms weigh heavily. The test frames were neither trained on nor used to choose anything. Every
-frame's score is in `scores.csv`.
+frame's score is in `scores.csv`.{trained_on_val}
 
 ## Training
 
@@ -173,12 +173,27 @@ def lineage_list(lineages: dict[str, list[dict]]) -> str:
         for number, stage in enumerate(stages, 1):
             mix = ", ".join(f"{share:.0%} {source}" for source, share in stage["mix"].items())
             val = f", val IoU {stage['val_iou']:.3f} ({stage['val_frames']} frames)" if stage.get("val_iou") else ""
+            too = ", of camvid val too" if stage.get("include_val") else ""
             lines.append(
                 f"{number}. stage `{stage['stage']}` began with {stage['start']}; {stage['steps']} steps of "
-                f"{stage['batch_size']} crops ({mix}), {stage['hours']:.1f} h on {stage['machine']}{val}."
+                f"{stage['batch_size']} crops ({mix}{too}), {stage['hours']:.1f} h on {stage['machine']}{val}."
             )
         paragraphs.append("\n".join(lines))
     return "\n\n".join(paragraphs)
+
+
+def trained_on_val(lineages: dict[str, list[dict]]) -> str:
+    """A paragraph on the models whose scores on val are no test of them, and what they had before they saw it."""
+    seen = []
+    for model, recipe in RECIPE_OF.items():
+        stages = lineages[recipe]
+        if any(stage.get("include_val") for stage in stages):
+            before = [s["val_iou"] for s in stages if s.get("val_iou")][-1]
+            seen.append(f"{model}, which had {before:.3f} before")
+    if not seen:
+        return ""
+    told = f"Trained on val too, in their last stage: {'; '.join(seen)}. Their scores on val are no test of them."
+    return f"\n\n{textwrap.fill(told, 120)}"
 
 
 def card(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
@@ -188,6 +203,7 @@ def card(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
         test_scores=test_table(rows),
         shortfalls=shortfalls(rows),
         set_scores=set_table(rows),
+        trained_on_val=trained_on_val(lineages),
         lineages=lineage_list(lineages),
         rendered=RENDERINGS,
     )

@@ -133,7 +133,7 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
         folder, "best", "val_iou", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
     )
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    checkpoints = [last] if stage["sampling"].get("include_val") else [best, last]
+    trained_on_val = stage["sampling"].get("include_val", False)
     return lightning.Trainer(
         accelerator=arguments.accelerator,
         devices=arguments.devices,
@@ -141,10 +141,11 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
         max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[*checkpoints, WeightAveraging(avg_fn=warm_average), clock],
+        callbacks=[*([] if trained_on_val else [best]), last, WeightAveraging(avg_fn=warm_average), clock],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.get("val_every_n_epochs", VAL_EVERY_N_EPOCHS), epochs),
+        limit_val_batches=0 if trained_on_val else None,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         gradient_clip_val=1.0,
@@ -163,17 +164,18 @@ def machine(trainer: lightning.Trainer) -> str:
 
 def describe(stage: dict, told: str, clock: Clock, trainer: lightning.Trainer) -> dict:
     """What the model card tells of a stage."""
-    score = trainer.checkpoint_callback.best_model_score
+    score, sampling = trainer.checkpoint_callback.best_model_score, trainer.datamodule.sampling
     return {
         "stage": stage["name"],
         "start": told,
         "steps": trainer.global_step,
         "batch_size": stage["batch_size"],
-        "mix": dict(trainer.datamodule.sampling.mix),
+        "mix": dict(sampling.mix),
+        "include_val": sampling.include_val,
         "hours": round(clock.hours(), 2),
         "machine": machine(trainer),
         "val_iou": None if score is None else round(score.item(), 4),
-        "val_frames": len(trainer.val_dataloaders[0].dataset),
+        "val_frames": 0 if score is None else len(trainer.val_dataloaders[0].dataset),
         "provenance": provenance(),
     }
 
