@@ -72,6 +72,14 @@ def recipe(tmp_path_factory) -> Path:
     return file
 
 
+def with_stage(recipe: Path, target: Path, **changes) -> str:
+    """Writes the recipe to ``target`` with ``changes`` of its stage."""
+    words = yaml.safe_load(recipe.read_text())
+    words["stages"][0] |= changes
+    target.write_text(yaml.safe_dump(words))
+    return str(target)
+
+
 def arguments(runs: Path, data: Path, *more: str):
     return train_module.parse_arguments(["--runs", str(runs), "--data", str(data), "--accelerator", "cpu", *more])
 
@@ -145,11 +153,8 @@ def test_a_stage_that_trains_on_val_ends_with_its_last_weights_and_names_no_scor
     tmp_path, data, recipe, short_epochs, monkeypatch
 ):
     monkeypatch.setattr(SegmentationTask, "validation_step", lambda *_: pytest.fail("it has seen what would judge it"))
-    words = yaml.safe_load(recipe.read_text())
-    words["stages"][0]["sampling"]["include_val"] = True
-    of_all = tmp_path / "tiny.yaml"
-    of_all.write_text(yaml.safe_dump(words))
-    weights = train_module.train(str(of_all), arguments(tmp_path, data))
+    of_all = with_stage(recipe, tmp_path / "tiny.yaml", sampling={"crop": [64, 64], "include_val": True})
+    weights = train_module.train(of_all, arguments(tmp_path, data))
     last = torch.load(weights.with_name("last.ckpt"), weights_only=False)
     assert last["global_step"] == 4
     for name, value in read_state(weights).items():
@@ -159,12 +164,9 @@ def test_a_stage_that_trains_on_val_ends_with_its_last_weights_and_names_no_scor
 
 
 def test_a_stage_with_an_unknown_key_is_refused(tmp_path, data, recipe):
-    words = yaml.safe_load(recipe.read_text())
-    words["stages"][0]["head_of_techer"] = True
-    odd = tmp_path / "odd.yaml"
-    odd.write_text(yaml.safe_dump(words))
+    odd = with_stage(recipe, tmp_path / "odd.yaml", head_of_techer=True)
     with pytest.raises(SystemExit, match="'only' has unknown keys: head_of_techer"):
-        train_module.train(str(odd), arguments(tmp_path / "runs", data))
+        train_module.train(odd, arguments(tmp_path / "runs", data))
 
 
 def test_a_start_that_is_another_recipes_stage_is_trained_first(tmp_path, data, recipe, short_epochs, monkeypatch):
@@ -301,8 +303,7 @@ def test_labels_stay_on_the_image_when_both_are_scaled(scale):
     labels[13:31] = CAR
     image = np.repeat(labels[..., None] // CAR * 255, 3, axis=2)
     scaled = get_training_transform(Sampling(scales=(scale, scale)))[0](image=image, mask=labels)
-    height, width = scaled["mask"].shape
-    nothing = np.zeros((height, width, 3), np.uint8)
+    nothing = np.zeros_like(scaled["image"])
     for shown, told in [scaled.values(), paste_cars(nothing, nothing[..., 0], image, labels, flip=False)]:
         assert len(shown) == pytest.approx(48 * scale, abs=1)
         assert np.array_equal(shown[..., 0] > 127, told == CAR)

@@ -36,7 +36,7 @@ class Sampling:
     ``crop`` is (height, width), multiples of 32; ``scales`` the range by which frames are scaled first; ``car_centred``
     the share of crops laid over a car; ``mix`` the share of crops from each source; ``paste`` the share of crops with
     another frame's cars in them; ``hold_out`` a prefix of CamVid frame names (a drive) that is not trained on but
-    validated on; ``include_val`` trains on val too, for a last stage when nothing is left to choose.
+    validated on; ``include_val`` trains on val too, for a last stage when nothing is left to choose: none validates it.
     """
 
     crop: tuple[int, int] = (192, 256)

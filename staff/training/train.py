@@ -134,6 +134,7 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
     )
     last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     trained_on_val = stage["sampling"].get("include_val", False)
+    checkpoints = [last] if trained_on_val else [best, last]
     return lightning.Trainer(
         accelerator=arguments.accelerator,
         devices=arguments.devices,
@@ -141,7 +142,7 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
         max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[*([] if trained_on_val else [best]), last, WeightAveraging(avg_fn=warm_average), clock],
+        callbacks=[*checkpoints, WeightAveraging(avg_fn=warm_average), clock],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.get("val_every_n_epochs", VAL_EVERY_N_EPOCHS), epochs),
