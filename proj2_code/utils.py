@@ -338,7 +338,7 @@ def predict_mask(model, image, preprocessing_fn, max_side=960):
     with evaluation_mode(model), torch.inference_mode():
         prediction = model(x.to(next(model.parameters())))[0, 0]
     mask = (prediction > 0.5).to(torch.uint8).cpu().numpy()[:h, :w]
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -394,6 +394,16 @@ def test_a_picture_of_any_size_gets_a_mask_of_its_size(size, seen):
     assert wrong.sum() <= 2 * size[0]
 
 
+def test_the_mask_of_a_shrunk_picture_is_not_shifted():
+    rows = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), 1000)
+    picture = np.broadcast_to(rows[:, None, None], (1000, 50, 3))
+    masks = [
+        utils.predict_mask(Bright(), np.ascontiguousarray(seen), utils.get_preprocessing_fn("resnet50"), max_side=639)
+        for seen in (picture, picture[::-1])
+    ]
+    assert 0 < masks[0].mean() < 1 and np.array_equal(masks[1], masks[0][::-1])
+
+
 @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 4), (1, 20, 30, 3)])
 def test_a_picture_that_is_not_rgb_is_refused(shape):
     with pytest.raises(ValueError, match="×".join(map(str, shape))):
