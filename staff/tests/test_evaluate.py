@@ -98,6 +98,14 @@ def test_the_contact_sheet_begins_with_the_worst_frame(street, stand_ins, tmp_pa
     assert (sheet == missed).all(axis=2).any() and not (sheet == hit).all(axis=2).any()
 
 
+def test_a_contact_sheet_holds_frames_of_different_sizes(street, stand_ins, tmp_path):
+    images, masks = street
+    for folder, shape in ((images, (64, 800, 3)), (masks, (64, 800))):
+        cv2.imwrite(str(folder / "wide.png"), np.full(shape, 3, np.uint8))
+    evaluate.evaluate_all(images, masks, tmp_path)
+    assert cv2.imread(str(tmp_path / "worst_Reddish.png")).shape == (2 * 384, 3 * 800, 3)
+
+
 def test_folders_are_named_both_or_neither(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["evaluate.py", "--images", "somewhere"])
     with pytest.raises(SystemExit):
@@ -160,6 +168,14 @@ def test_the_model_card_tells_which_models_saw_val_and_what_they_scored_before()
     told = model_card.trained_on_val(lineages)
     assert "PSPNet-ResNet50, which had 0.800 before" in told and "FPN" not in told
     assert model_card.trained_on_val(dict.fromkeys(lineages, unseen)) == ""
+
+
+def test_the_card_says_whose_scores_on_val_are_no_test():
+    lineages = {"fpn_vgg19": [{}], "fpn_resnet50": [{"include_val": False}], "pspnet_resnet50": [{"include_val": True}]}
+    scores = {"frame": "all", "iou": "0.8", "precision": "0.9", "recall": "0.9"}
+    rows = [{"set": name, "model": model} | scores for name in ("val", "test") for model in model_card.RECIPE_OF]
+    told = [line.split(" | ")[1] for line in model_card.set_table(rows, lineages).splitlines()]
+    assert told == ["val", "test", "val", "test", "val, trained on", "test"]
 
 
 def test_sums_are_those_of_the_weight_files():

@@ -96,6 +96,10 @@ def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], 
             tile = utils.error_map(*predict(model, dataset, i), plain[i][0])
             cv2.putText(tile, dataset.names[i], (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
             tiles.append(tile)
+    height, width = np.max([tile.shape[:2] for tile in tiles], axis=0)
+    tiles = [
+        cv2.copyMakeBorder(tile, 0, height - len(tile), 0, width - tile.shape[1], cv2.BORDER_CONSTANT) for tile in tiles
+    ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 3)
     sheet = np.vstack([np.hstack(tiles[i : i + 3]) for i in range(0, len(tiles), 3)])
     cv2.imwrite(str(target), sheet[..., ::-1])

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from torchinfo import summary
 
 from evaluate import LOADERS, ROOT, evaluate_all, write_scores
 
 sys.path.insert(0, str(ROOT / "data"))
 
+from export import unused_layers
 from render_street import SAMPLE_SEEDS, render
 from weight_files import FILES, MODELS, read_lineages, replace
 
@@ -31,8 +33,6 @@ HANDOUT = {
 }
 RECIPE_OF = {"FPN-VGG19": "fpn_vgg19", "FPN-ResNet50": "fpn_resnet50", "PSPNet-ResNet50": "pspnet_resnet50"}
 RENDERINGS = 30
-PARAMETERS = {"FPN-VGG19": "22,108,097", "FPN-ResNet50": "26,116,033", "PSPNet-ResNet50": "24,300,993"}
-MULT_ADDS = {"FPN-VGG19": "78.44", "FPN-ResNet50": "21.90", "PSPNet-ResNet50": "8.19"}
 
 TEST_HEAD = """\
 | model | 0001TP_009780 | Seq05VD_f03030 | Seq05VD_f04110 |
@@ -51,7 +51,7 @@ this course project. A program of the full repository (`staff/training/model_car
 **Use.** `student_code.load_FPN_vgg19()`, `load_FPN_resnet50()` and `load_PSP_resnet50()` load them. Input: RGB,
 (x / 255 − mean) / std with ImageNet's mean and std, height and width multiples of 32 (`utils.get_preprocessing_fn`,
 `utils.get_validation_augmentation`). Output: the probability of car for each pixel; above 0.5 is car. The files are
-state dicts in float16 (batch norms in float32). PSPNet takes its features after `encoder.layer2`: the 22,063,104
+state dicts in float16 (batch norms in float32). PSPNet takes its features after `encoder.layer2`: the {idle:,}
 parameters of its `layer3` and `layer4` never run and are zeros. `sha256sum --check SHA256SUMS`, in this folder, proves
 the files whole.
 
@@ -78,8 +78,8 @@ frame's score is in `scores.csv`.{trained_on_val}
 
 ## Training
 
-A stage's weights are, of those validated on val or on every fourth frame of it, the ones that did best, unless said
-otherwise; their val IoU is named.
+A stage with a val IoU ended with the weights that did best on that many frames of val, unless said otherwise; a stage
+without one ended with its last.
 
 {lineages}
 
@@ -128,7 +128,19 @@ def update_readme(rows: list[dict], readme: Path) -> None:
 
 
 def network_table() -> str:
-    return "\n".join(f"| {m} | `{FILES[RECIPE_OF[m]]}` | {PARAMETERS[m]} | {MULT_ADDS[m]} |" for m in LOADERS)
+    lines = []
+    for model, (load, _) in LOADERS.items():
+        network = summary(load(), (1, 3, 384, 480), verbose=0)
+        size = f"{network.total_params:,} | {network.total_mult_adds / 1e9:.2f}"
+        lines.append(f"| {model} | `{FILES[RECIPE_OF[model]]}` | {size} |")
+    return "\n".join(lines)
+
+
+def idle_parameters() -> int:
+    """How many of PSPNet's parameters never run."""
+    load, _ = LOADERS["PSPNet-ResNet50"]
+    network = load()
+    return sum(p.numel() for name, p in network.named_parameters() if name.startswith(unused_layers(network)))
 
 
 def frame_scores(rows: list[dict], model: str) -> list[tuple[str, float, float]]:
@@ -158,10 +170,17 @@ def shortfalls(rows: list[dict]) -> str:
     return textwrap.fill(f"Below those are {', '.join(below)}; the others are at or above them.", 120)
 
 
-def set_table(rows: list[dict]) -> str:
-    whole = [r for r in rows if r["frame"] == "all"]
-    order = sorted(whole, key=lambda r: list(LOADERS).index(r["model"]))
-    return "\n".join(f"| {r['model']} | {r['set']} | {r['iou']} | {r['precision']} | {r['recall']} |" for r in order)
+def set_table(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
+    lines = []
+    for model, recipe in RECIPE_OF.items():
+        for r in (r for r in rows if r["model"] == model and r["frame"] == "all"):
+            of = "val, trained on" if r["set"] == "val" and saw_val(lineages[recipe]) else r["set"]
+            lines.append(f"| {model} | {of} | {r['iou']} | {r['precision']} | {r['recall']} |")
+    return "\n".join(lines)
+
+
+def saw_val(stages: list[dict]) -> bool:
+    return any(stage.get("include_val") for stage in stages)
 
 
 def lineage_list(lineages: dict[str, list[dict]]) -> str:
@@ -176,7 +195,7 @@ def lineage_list(lineages: dict[str, list[dict]]) -> str:
             too = ", of camvid val too" if stage.get("include_val") else ""
             lines.append(
                 f"{number}. stage `{stage['stage']}` began with {stage['start']}; {stage['steps']} steps of "
-                f"{stage['batch_size']} crops ({mix}{too}), {stage['hours']:.1f} h on {stage['machine']}{val}."
+                f"{stage['batch_size']} crops ({mix}{too}), {stage['hours']:.2g} h on {stage['machine']}{val}."
             )
         paragraphs.append("\n".join(lines))
     return "\n\n".join(paragraphs)
@@ -187,9 +206,9 @@ def trained_on_val(lineages: dict[str, list[dict]]) -> str:
     seen = []
     for model, recipe in RECIPE_OF.items():
         stages = lineages[recipe]
-        if any(stage.get("include_val") for stage in stages):
-            before = [s["val_iou"] for s in stages if s.get("val_iou")][-1]
-            seen.append(f"{model}, which had {before:.3f} before")
+        if saw_val(stages):
+            before = [f"{stage['val_iou']:.3f}" for stage in stages if stage.get("val_iou")]
+            seen.append(f"{model}, which had {before[-1] if before else 'not been scored there'} before")
     if not seen:
         return ""
     told = f"Trained on val too, in their last stage: {'; '.join(seen)}. Their scores on val are no test of them."
@@ -202,7 +221,8 @@ def card(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
         test_head=TEST_HEAD,
         test_scores=test_table(rows),
         shortfalls=shortfalls(rows),
-        set_scores=set_table(rows),
+        set_scores=set_table(rows, lineages),
+        idle=idle_parameters(),
         trained_on_val=trained_on_val(lineages),
         lineages=lineage_list(lineages),
         rendered=RENDERINGS,
