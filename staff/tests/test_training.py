@@ -19,6 +19,7 @@ from torch import nn
 
 TRAINING = Path(__file__).resolve().parents[1] / "training"
 START_WORDS = ("imagenet", "hed", "none")
+TINY = "fpn_resnet18"
 sys.path.insert(0, str(TRAINING))
 
 import batch_norm
@@ -63,7 +64,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
-    """A recipe of one stage of four steps, in epochs of two."""
+    """A recipe of one stage of four steps, in epochs of two; the network's name is TINY."""
     file = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     sampling = {"crop": [64, 64], "mix": {"camvid": 1.0}}
     stage = {"name": "only", "steps": 4, "batch_size": 2, "task": {"encoder_lr": 1e-4, "lr": 1e-3}}
@@ -72,10 +73,11 @@ def recipe(tmp_path_factory) -> Path:
     return file
 
 
-def with_stage(recipe: Path, target: Path, **changes) -> str:
-    """Writes the recipe to ``target`` with ``changes`` of its stage."""
+def with_stage(recipe: Path, target: Path, part: str | None = None, **changes) -> str:
+    """Writes the recipe to ``target`` with ``changes`` of its stage, or of one ``part`` of that."""
     words = yaml.safe_load(recipe.read_text())
-    words["stages"][0] |= changes
+    stage = words["stages"][0]
+    (stage[part] if part else stage).update(changes)
     target.write_text(yaml.safe_dump(words))
     return str(target)
 
@@ -117,7 +119,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
     assert expected.keys() == got.keys()
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, msg=name)
-    (stage,) = weight_files.lineage_of(resumed, "tiny")
+    (stage,) = weight_files.lineage_of(resumed, TINY)
     assert stage["steps"] == 4 and stage["stage"] == "only" and 0 <= stage["val_iou"] <= 1
     assert stage["provenance"]["torch"] == torch.__version__.split("+")[0]
 
@@ -145,7 +147,7 @@ def test_a_stage_ends_with_the_weights_that_did_best_on_val(tmp_path, data, reci
     assert not torch.equal(first["encoder.conv1.weight"], second["encoder.conv1.weight"])
     for name, value in read_state(weights).items():
         torch.testing.assert_close(value, first[name], msg=name)
-    (stage,) = weight_files.lineage_of(weights, "tiny")
+    (stage,) = weight_files.lineage_of(weights, TINY)
     assert stage["val_iou"] == pytest.approx(0.3) and stage["val_frames"] == 4
 
 
@@ -153,35 +155,77 @@ def test_a_stage_that_trains_on_val_ends_with_its_last_weights_and_names_no_scor
     tmp_path, data, recipe, short_epochs, monkeypatch
 ):
     monkeypatch.setattr(SegmentationTask, "validation_step", lambda *_: pytest.fail("it has seen what would judge it"))
-    of_all = with_stage(recipe, tmp_path / "tiny.yaml", sampling={"crop": [64, 64], "include_val": True})
+    of_all = with_stage(recipe, tmp_path / "tiny.yaml", "sampling", include_val=True)
     weights = train_module.train(of_all, arguments(tmp_path, data))
     last = torch.load(weights.with_name("last.ckpt"), weights_only=False)
     assert last["global_step"] == 4
     for name, value in read_state(weights).items():
         torch.testing.assert_close(value, last["state_dict"][f"network.{name}"], msg=name)
-    (stage,) = weight_files.lineage_of(weights, "tiny")
+    (stage,) = weight_files.lineage_of(weights, TINY)
     assert stage["val_iou"] is None and stage["val_frames"] == 0
 
 
-def test_a_stage_with_an_unknown_key_is_refused(tmp_path, data, recipe):
-    odd = with_stage(recipe, tmp_path / "odd.yaml", head_of_techer=True)
-    with pytest.raises(SystemExit, match="'only' has unknown keys: head_of_techer"):
-        train_module.train(odd, arguments(tmp_path / "runs", data))
+def test_a_run_that_reaches_its_deadline_goes_on_to_the_weights_of_one_without(tmp_path, data, recipe, short_epochs):
+    frozen = with_stage(recipe, tmp_path / "tiny.yaml", "task", freeze_batch_norm=True)
+    whole = train_module.train(frozen, arguments(tmp_path / "whole", data))
+    with pytest.raises(SystemExit, match=r"Stopped at step 2;.*last\.ckpt"):
+        train_module.train(frozen, arguments(tmp_path / "cut", data, "--max-hours", "0"))
+    resumed = train_module.train(frozen, arguments(tmp_path / "cut", data, "--max-hours", "1"))
+    expected, got = read_state(whole), read_state(resumed)
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, msg=name)
+
+
+def test_a_stage_that_began_does_not_go_on_from_another_start(tmp_path, data, recipe, short_epochs):
+    with pytest.raises(SystemExit, match="Stopped"):
+        train_module.train(str(recipe), arguments(tmp_path / "runs", data, "--max-hours", "0"))
+    (begun,) = weight_files.lineage_of(tmp_path / "runs" / "tiny" / "only" / "last.ckpt", TINY)
+    assert begun["steps"] == 2 and begun["start"] == "random weights"
+    torch.save(build_network("fpn", "resnet18").state_dict(), tmp_path / "other.pt")
+    with pytest.raises(SystemExit, match=r"began with random weights, not with \d+ tensors from other\.pt.*--runs"):
+        train_module.train(str(recipe), arguments(tmp_path / "runs", data, "--start", str(tmp_path / "other.pt")))
+
+
+@pytest.mark.parametrize(
+    ("part", "odd", "told"),
+    [
+        (None, {"head_of_techer": True}, "unknown keys: head_of_techer"),
+        ("task", {"frozn": []}, "unknown keys in task: frozn"),
+        ("sampling", {"hold": "0006R0"}, "unknown keys in sampling: hold"),
+    ],
+)
+def test_a_recipe_with_an_unknown_key_is_refused_before_its_first_stage(tmp_path, data, recipe, part, odd, told):
+    words = yaml.safe_load(Path(with_stage(recipe, tmp_path / "odd.yaml", part, **odd)).read_text())
+    words["stages"].insert(0, yaml.safe_load(recipe.read_text())["stages"][0] | {"name": "first"})
+    (tmp_path / "odd.yaml").write_text(yaml.safe_dump(words))
+    with pytest.raises(SystemExit, match=f"'only' has {told}"):
+        train_module.train(str(tmp_path / "odd.yaml"), arguments(tmp_path / "runs", data))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_start_that_is_another_recipes_stage_is_trained_first(tmp_path, data, recipe, short_epochs, monkeypatch):
-    monkeypatch.setattr(train_module, "RECIPES", recipe.parent)
-    words = yaml.safe_load(recipe.read_text()) | {"start": "tiny/only"}
-    (recipe.parent / "next.yaml").write_text(yaml.safe_dump(words))
-    last = train_module.train("next", arguments(tmp_path, data))
-    first = tmp_path / "tiny" / "only" / "weights.pt"
-    (stage,) = weight_files.lineage_of(last, "next")
-    assert "tiny/only" in stage["start"] and stage["machine"].startswith(f"{torch.get_num_threads()} CPU thread")
-    assert weight_files.lineage_of(last, "tiny") == [], "the stages of another model are told there"
+    monkeypatch.setattr(train_module, "RECIPES", tmp_path)
+    words = yaml.safe_load(recipe.read_text())
+    later = words["stages"][0] | {"name": "later"}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(words | {"stages": [*words["stages"], later]}))
+    (tmp_path / "next.yaml").write_text(yaml.safe_dump(words | {"start": "tiny/only"}))
+    (tmp_path / "psp.yaml").write_text(yaml.safe_dump(words | {"start": "tiny/only", "architecture": "pspnet"}))
+    runs = arguments(tmp_path / "runs", data)
+    last = train_module.train("next", runs)
+    first = tmp_path / "runs" / "tiny" / "only" / "weights.pt"
+    assert [folder.name for folder in (tmp_path / "runs" / "tiny").iterdir()] == ["only"], "no stage that is not needed"
+    before, stage = weight_files.lineage_of(last, TINY)
+    assert before["start"] == "random weights" and "tiny/only" in stage["start"]
+    assert stage["machine"].startswith(f"{torch.get_num_threads()} CPU thread")
+    (stage,) = weight_files.lineage_of(train_module.train("psp", runs), "pspnet_resnet18")
+    assert "tiny/only" in stage["start"], "the stages of another network are told there"
     before = first.stat().st_mtime_ns
-    assert train_module.resolve("tiny/only", arguments(tmp_path, data)) == str(first)
+    assert train_module.resolve("tiny/only", runs) == str(first)
     assert first.stat().st_mtime_ns == before
-    assert train_module.resolve("models/some.pt", arguments(tmp_path, data)) == "models/some.pt"
+    assert train_module.resolve("models/some.pt", runs) == "models/some.pt"
+    for wrong in ("tiny/onyl", "tiny"):
+        with pytest.raises(SystemExit, match=f"'{wrong}' names no stage of tiny. There are: only, later"):
+            train_module.resolve(wrong, runs)
 
 
 def test_a_dry_run_leaves_nothing_that_a_real_run_would_take_for_done(
@@ -194,7 +238,7 @@ def test_a_dry_run_leaves_nothing_that_a_real_run_would_take_for_done(
         assert [path.name for path in tmp_path.iterdir()] == ["fast_dev_run"]
     monkeypatch.setattr(sys, "argv", words)
     train_module.main()
-    assert weight_files.lineage_of(tmp_path / "tiny" / "only" / "weights.pt", "tiny")[0]["steps"] == 4
+    assert weight_files.lineage_of(tmp_path / "tiny" / "only" / "weights.pt", TINY)[0]["steps"] == 4
 
 
 def test_the_head_of_the_teacher_is_put_on_the_start(tmp_path, data, recipe):
@@ -211,7 +255,29 @@ def test_the_head_of_the_teacher_is_put_on_the_start(tmp_path, data, recipe):
     assert not torch.equal(plain.network.decoder.seg_blocks[0].block[0].block[0].weight, theirs)
 
 
-def test_two_processes_end_with_equal_weights(tmp_path, data, recipe):
+def test_a_teacher_that_would_teach_noise_is_refused(tmp_path):
+    for name, network in (
+        ("psp", build_network("pspnet", "resnet50")),
+        ("one", build_network("fpn", "resnet50", outputs=1)),
+        ("all", build_network("fpn", "resnet50")),
+    ):
+        torch.save(network.state_dict(), tmp_path / f"{name}.pt")
+    with pytest.raises(ValueError, match=r"psp\.pt.*not an FPN-ResNet50"):
+        train_module.load_teacher(tmp_path / "psp.pt", every_output=False)
+    with pytest.raises(ValueError, match=r"one\.pt.*one output, not 13"):
+        train_module.load_teacher(tmp_path / "one.pt", every_output=True)
+    shown = train_module.load_teacher(tmp_path / "one.pt", every_output=False).segmentation_head[0].weight[CAR_OUTPUT]
+    assert torch.equal(shown, torch.load(tmp_path / "one.pt")["segmentation_head.0.weight"][0])
+    assert train_module.load_teacher(tmp_path / "all.pt", every_output=True)
+
+
+@pytest.mark.parametrize("model", ["fpn_resnet50", "pspnet_resnet50"])
+def test_two_processes_end_with_equal_weights(tmp_path, data, recipe, model):
+    words = yaml.safe_load(recipe.read_text()) | {"task": train_module.read_recipe(model)["task"]}
+    words["architecture"] = train_module.read_recipe(model)["architecture"]
+    words["stages"].append(words["stages"][0] | {"name": "second"})
+    two_stages = tmp_path / "tiny.yaml"
+    two_stages.write_text(yaml.safe_dump(words))
     script = tmp_path / "two.py"
     script.write_text(
         f"""
@@ -225,18 +291,18 @@ class Report(train.Clock):
         digest = hashlib.sha256()
         for parameter in task.parameters():
             digest.update(parameter.detach().numpy().tobytes())
-        target = Path({str(tmp_path)!r}, f"rank{{trainer.global_rank}}")
-        target.write_text(f"{{trainer.world_size}} {{digest.hexdigest()}}")
+        with Path({str(tmp_path)!r}, f"rank{{trainer.global_rank}}").open("a") as target:
+            target.write(f"{{trainer.world_size}} {{digest.hexdigest()}}\\n")
 
 train.Clock = Report
-train.train({str(recipe)!r}, train.parse_arguments(sys.argv[1:]))
+train.train({str(two_stages)!r}, train.parse_arguments(sys.argv[1:]))
 """
     )
     words = ["--fast-dev-run", "--devices", "2", "--accelerator", "cpu", "--runs", tmp_path / "runs", "--data", data]
     finished = subprocess.run([sys.executable, script, *map(str, words)], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-2000:]
-    first, second = ((tmp_path / f"rank{rank}").read_text() for rank in (0, 1))
-    assert first == second and first.startswith("2 ")
+    first, second = ((tmp_path / f"rank{rank}").read_text().splitlines() for rank in (0, 1))
+    assert first == second and len(first) == 2 and first[0].startswith("2 ") and first[0] != first[1]
 
 
 def test_every_recipe_builds_its_network_and_names_known_sources():
@@ -249,8 +315,7 @@ def test_every_recipe_builds_its_network_and_names_known_sources():
             known = [stage["name"] for stage in train_module.read_recipe(other)["stages"]] if referred else START_WORDS
             assert (referred or name) in known
         for stage in recipe["stages"]:
-            assert set(stage) <= train_module.STAGE_KEYS
-            SegmentationTask(network, steps=stage["steps"], **recipe["task"], **stage["task"])
+            SegmentationTask(network, steps=stage["steps"], **recipe["task"] | stage["task"])
             sampling = Sampling(**stage["sampling"])
             assert {name.partition("/")[0] for name in sampling.mix} <= {"camvid", "labelmefacade", "rendered"}
             assert all(side % 32 == 0 for side in sampling.crop)
@@ -338,6 +403,11 @@ def test_a_held_out_drive_is_neither_trained_on_nor_missing_from_validation(data
     val, drive = street.val_dataloader()
     held = [WholeFrames([frame])[0][0] for name, frame in camvid("train", data).items() if name.startswith("drive")]
     assert len(val.dataset) == 4 and torch.equal(drive.dataset[0][0], held[0])
+
+
+def test_a_drive_that_is_not_there_cannot_be_held_out(data):
+    with pytest.raises(ValueError, match="begins with 'drvie'"):
+        StreetCrops(Sampling(hold_out="drvie"), 1, 0, data)
 
 
 def test_a_drive_can_be_a_source_of_its_own(data):
@@ -579,7 +649,7 @@ def test_export_folds_batch_normalisation(tmp_path, data, monkeypatch, plain_vgg
     images = torch.stack([image for image, _ in WholeFrames(frames)])
     network = build_network("fpn", "vgg19_bn")
     network.load_state_dict(batch_norm.insert(plain_vgg.state_dict(), images))
-    train_module.save_weights(network, tmp_path / "weights.pt", "fpn_vgg19", [])
+    train_module.save_weights(network, tmp_path / "weights.pt", "fpn_vgg19", [{"stage": "only"}])
     shipped = torch.load(
         export_module.export("fpn_vgg19", tmp_path / "weights.pt", frames, tmp_path), weights_only=True
     )
@@ -598,6 +668,8 @@ def test_a_course_file_knows_its_lineage_by_the_list_beside_it(tmp_path):
     assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_vgg19"], "fpn_vgg19") == [{"stage": "first"}]
     assert weight_files.lineage_of(tmp_path / weight_files.FILES["fpn_resnet50"], "fpn_resnet50") == []
     assert weight_files.lineage_of(Path("imagenet"), "fpn_resnet50") == []
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert weight_files.lineage_of(tmp_path / "old.pth", "fpn_resnet50") == []
 
 
 def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch):
@@ -629,7 +701,18 @@ def test_export_writes_nothing_where_the_score_would_change(tmp_path, data, monk
     monkeypatch.setattr(export_module, "read_recipe", lambda _: recipe)
     scores = iter([0.9, 0.89])
     monkeypatch.setattr(export_module, "car_iou", lambda *_: next(scores))
-    train_module.save_weights(build_network("fpn", "resnet18"), tmp_path / "weights.pt", "fpn_resnet50", [])
+    weights = tmp_path / "weights.pt"
+    train_module.save_weights(build_network("fpn", "resnet18"), weights, "fpn_resnet50", [{"stage": "only"}])
     with pytest.raises(ValueError, match="not written"):
-        export_module.export("fpn_resnet50", tmp_path / "weights.pt", [], tmp_path)
+        export_module.export("fpn_resnet50", weights, [], tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]
+
+
+def test_export_refuses_weights_that_do_not_tell_how_they_were_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "read_recipe", lambda _: {"architecture": "fpn", "encoder": "resnet18"})
+    torch.save(build_network("fpn", "resnet18").state_dict(), tmp_path / "bare.pt")
+    with pytest.raises(ValueError, match=r"bare\.pt does not tell how fpn_resnet50 was trained"):
+        export_module.export("fpn_resnet50", tmp_path / "bare.pt", [], tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
+        export_module.export("fpn_resnet50", tmp_path / "nowhere.pt", [], tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["bare.pt"]

@@ -3,7 +3,8 @@
 MODEL is a recipe's name, WEIGHTS a stage's `weights.pt`, a training checkpoint or an earlier course file. Written are
 `models/<name>_best_model_weights.pt` (one output, float16, batch-norm statistics float32, layers that never run as
 zeros, VGG-19's batch normalisation folded into its convolutions), its line in `models/SHA256SUMS` and its history in
-`models/lineage.json`. Nothing is written if the file would not score on val what the network scored before.
+`models/lineage.json`. Nothing is written if the file would not score on val what the network scored before, or if it is
+not known how it was trained.
 """
 
 import argparse
@@ -64,9 +65,15 @@ def car_iou(network: nn.Module, frames: list[Frame]) -> float:
 
 
 def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS) -> Path:
-    """Write the course's file of ``model``; raises ValueError where scores before and after differ."""
+    """Write the course's file of ``model`` if it scores on ``frames`` what ``weights`` does; ValueError if it does not.
+
+    Raises ValueError too for weights that do not tell how they were trained: the card would tell of others.
+    """
     recipe = read_recipe(model)
     state = car_only(read_state(weights))
+    stages = lineage_of(weights, model)
+    if not stages:
+        raise ValueError(f"{weights} does not tell how {model} was trained: export what `train.py` left in its runs.")
     encoder = recipe["encoder"]
     if batch_norm.is_inserted(state):
         state, encoder = batch_norm.fold(state), batch_norm.PLAIN
@@ -82,7 +89,8 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     target = models / FILES[model]
     replace(target, lambda partial: torch.save(shipped, partial))
     write_sums(models)
-    write_lineage(models, model, lineage_of(weights, model))
+    lineages = read_lineages(models) | {model: stages}
+    replace(models / "lineage.json", lambda partial: partial.write_text(json.dumps(lineages, indent=2) + "\n"))
     return target
 
 
@@ -90,13 +98,6 @@ def write_sums(models: Path) -> None:
     """SHA256SUMS of the weight files, in the form that `sha256sum --check` reads."""
     lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(models.glob("*.pt"))]
     replace(models / "SHA256SUMS", lambda partial: partial.write_text("".join(lines)))
-
-
-def write_lineage(models: Path, model: str, stages: list[dict]) -> None:
-    """Record the stages behind the weights where they know them (`train.py` writes them beside the tensors)."""
-    if stages:
-        text = json.dumps(read_lineages(models) | {model: stages}, indent=2) + "\n"
-        replace(models / "lineage.json", lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def main() -> None:

@@ -28,8 +28,10 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
         state = {f"encoder.{name}": value for name, value in pretrained.state_dict().items()}
     elif start == "hed":
         state = {f"encoder.{name}": value for name, value in from_hed.convert(from_hed.fetch(cache)).items()}
-    else:
+    elif Path(start).is_file():
         state = read_state(Path(start))
+    else:
+        raise FileNotFoundError(f"No start at {start}: name a file, MODEL/STAGE, imagenet, hed or none.")
     if encoder == batch_norm.NORMALISED and not batch_norm.is_inserted(state):
         state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
     file = Path(start).resolve()
@@ -39,8 +41,6 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
 
 def read_state(file: Path) -> dict[str, torch.Tensor]:
     """The state dict in ``file``, with ``encoder.`` before the names of a bare encoder."""
-    if not file.is_file():
-        raise FileNotFoundError(f"No start at {file}: name a file, or imagenet, hed or none.")
     state = torch.load(file, map_location="cpu", weights_only=True)
     state = {name.removeprefix("network."): value for name, value in state.get("state_dict", state).items()}
     whole = any(name.startswith(("decoder.", "segmentation_head.")) for name in state)

@@ -118,6 +118,8 @@ class StreetCrops(Dataset):
         held = self.sampling.hold_out
         splits = ("train", "val") if self.sampling.include_val else ("train",)
         named = [pair for split in splits for pair in camvid(split, data).items()]
+        if held and not any(name.startswith(held) for name, _ in named):
+            raise ValueError(f"hold_out: no frame of CamVid's training data begins with {held!r}.")
         frames = [f for name, f in named if name.startswith(drive) and not (held and name.startswith(held))]
         if not frames:
             raise ValueError(f"No frame of CamVid's training data begins with {drive!r}, or all of them are held out.")

@@ -7,9 +7,11 @@ A start or a teacher named `MODEL/STAGE` is a stage of another recipe, which is 
 """
 
 import argparse
+import inspect
+import math
 import shutil
 import subprocess
-from datetime import timedelta
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,10 +22,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from starts import load_matching, load_start, read_state
+from starts import HEAD, load_matching, load_start, read_state
 from street_data import DATA, ROOT, Sampling, StreetCrops, StreetData
-from task import SegmentationTask, build_network
-from weight_files import lineage_of, replace
+from task import OUTPUTS, SegmentationTask, build_network
+from weight_files import lineage_of, name_network, replace
 
 RECIPES = Path(__file__).parent / "recipes"
 RUNS = ROOT / "runs"
@@ -41,6 +43,7 @@ STAGE_KEYS = {
     "task",
     "sampling",
 }
+PARTS = {"task": SegmentationTask, "sampling": Sampling}
 
 
 def read_recipe(model: str) -> dict:
@@ -49,28 +52,67 @@ def read_recipe(model: str) -> dict:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise SystemExit(f"No recipe for {model!r}. There are: {known}, or all.")
-    return yaml.safe_load(path.read_text())
+    recipe = yaml.safe_load(path.read_text())
+    for stage in recipe["stages"]:
+        refuse_unknown_keys(stage)
+    return recipe
+
+
+def refuse_unknown_keys(stage: dict) -> None:
+    """Before hours are spent on the stages in front of this one."""
+    known = {name: set(inspect.signature(kind).parameters) for name, kind in PARTS.items()}
+    for part, words, names in [("", stage, STAGE_KEYS), *((f" in {n}", stage[n], known[n]) for n in PARTS)]:
+        if unknown := set(words) - names:
+            raise SystemExit(f"Stage {stage['name']!r} has unknown keys{part}: {', '.join(sorted(unknown))}.")
 
 
 def provenance() -> dict[str, str]:
-    """Versions and commit, kept in every checkpoint and in each stage's weights."""
+    """Versions and commit, kept with what is told of a stage."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     packages = ("torch", "lightning", "segmentation-models-pytorch", "albumentations")
     return {name: version(name) for name in packages} | {"commit": git.stdout.strip() or "unknown"}
 
 
 class Clock(Timer):
-    """Logs the hours trained so far, interruptions left out, and signs every checkpoint."""
+    """Logs the hours trained so far, interruptions left out, and ends the training with the epoch of the deadline.
+
+    Only at the end of an epoch is a checkpoint left from which the same crops and dropout go on.
+    """
+
+    def __init__(self, deadline: float = math.inf):
+        super().__init__()
+        self.deadline = deadline
 
     def on_train_batch_end(self, trainer, pl_module, *args, **kwargs) -> None:
         super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
         pl_module.log("hours", self.hours())
 
-    def on_save_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
-        checkpoint["provenance"] = provenance()
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        trainer.should_stop |= trainer.strategy.broadcast(time.monotonic() >= self.deadline)
 
     def hours(self) -> float:
         return self.time_elapsed("train") / 3600
+
+
+class History(lightning.Callback):
+    """Writes into every checkpoint by which stages it came about, and lets none go on that began with another start."""
+
+    def __init__(self, model: str, earlier: list[dict], stage: dict, told: str):
+        self.model, self.earlier, self.stage, self.told = model, earlier, stage, told
+
+    def tell(self, trainer: lightning.Trainer) -> dict:
+        return {"model": self.model, "lineage": [*self.earlier, describe(self.stage, self.told, trainer)]}
+
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
+        checkpoint.update(self.tell(trainer))
+
+    def on_load_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
+        began = checkpoint["lineage"][-1]["start"]
+        if began != self.told:
+            raise SystemExit(
+                f"Stage {self.stage['name']!r} began with {began}, not with {self.told}: name another folder as --runs."
+            )
 
 
 def build_task(recipe: dict, stage: dict, start: str, arguments: argparse.Namespace) -> tuple[SegmentationTask, str]:
@@ -78,18 +120,27 @@ def build_task(recipe: dict, stage: dict, start: str, arguments: argparse.Namesp
     network = build_network(recipe["architecture"], recipe["encoder"])
     crops = StreetCrops(Sampling(**stage["sampling"]), CALIBRATION_CROPS, stage.get("seed", 0), arguments.data)
     told = load_start(network, start, recipe["encoder"], arguments.runs / "downloads", crops)
+    settings = recipe.get("task", {}) | stage["task"]
     teacher = None
     if "teacher" in stage:
-        state = read_state(ROOT / resolve(stage["teacher"], arguments))
-        teacher = build_network("fpn", "resnet50")
-        load_matching(teacher, state)
+        file = ROOT / resolve(stage["teacher"], arguments)
+        teacher = load_teacher(file, settings.get("imitate") == "logits")
         told += ", taught by FPN-ResNet50"
         if stage.get("head_of_teacher"):
             head = ("decoder.seg_blocks.", "segmentation_head.")
-            load_matching(network, {name: value for name, value in state.items() if name.startswith(head)})
+            load_matching(network, {name: value for name, value in read_state(file).items() if name.startswith(head)})
             told += ", whose head it begins with"
-    settings = recipe.get("task", {}) | stage["task"]
     return SegmentationTask(network, teacher=teacher, **settings, steps=stage["steps"]), told
+
+
+def load_teacher(file: Path, every_output: bool) -> torch.nn.Module:
+    """An FPN-ResNet50; raises ValueError for another network's file, or one that lacks an output that is to teach."""
+    state, teacher = read_state(file), build_network("fpn", "resnet50")
+    if load_matching(teacher, state) < len(teacher.state_dict()):
+        raise ValueError(f"{file} can't teach: it is not an FPN-ResNet50.")
+    if every_output and len(state[f"{HEAD}.weight"]) < OUTPUTS:
+        raise ValueError(f"{file} can't teach its logits: it has one output, not {OUTPUTS}.")
+    return teacher
 
 
 def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: argparse.Namespace) -> Path:
@@ -98,25 +149,22 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     if weights.exists():
         print(f"{folder} is done")
         return weights
-    if unknown := set(stage) - STAGE_KEYS:
-        raise SystemExit(f"Stage {stage['name']!r} has unknown keys: {', '.join(sorted(unknown))}.")
     seed = stage.get("seed", 0)
     lightning.seed_everything(seed, verbose=False)
     task, told = build_task(recipe, stage, start, arguments)
     print(f"{folder.name}: {told}", flush=True)
+    model = name_network(recipe["architecture"], recipe["encoder"])
+    history = History(model, lineage_of(Path(start), model), stage, told)
     data = StreetData(Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, 1000 * seed, arguments.data)
-    clock = Clock(timedelta(hours=arguments.max_hours) if arguments.max_hours else None)
-    trainer = build_trainer(stage, folder, clock, arguments)
+    trainer = build_trainer(stage, folder, [history, Clock(arguments.deadline)], arguments)
     trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     if trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
-        kept = trainer.checkpoint_callback
-        if kept.best_model_path:
-            task.load_state_dict(torch.load(kept.best_model_path, weights_only=False)["state_dict"])
-        model = folder.parent.name
-        lineage = [*lineage_of(Path(start), model), describe(stage, told, clock, trainer)]
-        save_weights(task.network, weights, model, lineage)
+        if best := trainer.checkpoint_callback.best_model_path:
+            task.load_state_dict(torch.load(best, map_location="cpu", weights_only=False)["state_dict"])
+        save_weights(task.network, weights, **history.tell(trainer))
+    trainer.strategy.barrier("the weights are written")
     return weights
 
 
@@ -126,7 +174,9 @@ def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Te
     return torch.lerp(current, average, decay) if average.is_floating_point() else current
 
 
-def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.Namespace) -> lightning.Trainer:
+def build_trainer(
+    stage: dict, folder: Path, callbacks: list[lightning.Callback], arguments: argparse.Namespace
+) -> lightning.Trainer:
     """A Trainer whose ``checkpoint_callback`` keeps the best on val, or the last where val is trained on."""
     epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
     best = ModelCheckpoint(
@@ -142,7 +192,7 @@ def build_trainer(stage: dict, folder: Path, clock: Clock, arguments: argparse.N
         max_epochs=-1,
         max_steps=stage["steps"],
         fast_dev_run=2 if arguments.fast_dev_run else False,
-        callbacks=[*checkpoints, WeightAveraging(avg_fn=warm_average), clock],
+        callbacks=[*checkpoints, WeightAveraging(avg_fn=warm_average), *callbacks],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.get("val_every_n_epochs", VAL_EVERY_N_EPOCHS), epochs),
@@ -163,20 +213,21 @@ def machine(trainer: lightning.Trainer) -> str:
     return f"{threads} CPU thread{'s' * (threads > 1)}"
 
 
-def describe(stage: dict, told: str, clock: Clock, trainer: lightning.Trainer) -> dict:
+def describe(stage: dict, told: str, trainer: lightning.Trainer) -> dict:
     """What the model card tells of a stage."""
-    score, sampling = trainer.checkpoint_callback.best_model_score, trainer.datamodule.sampling
+    score, data = trainer.checkpoint_callback.best_model_score, trainer.datamodule
+    (clock,) = (callback for callback in trainer.callbacks if isinstance(callback, Clock))
     return {
         "stage": stage["name"],
         "start": told,
         "steps": trainer.global_step,
         "batch_size": stage["batch_size"],
-        "mix": dict(sampling.mix),
-        "include_val": sampling.include_val,
+        "mix": dict(data.sampling.mix),
+        "include_val": data.sampling.include_val,
         "hours": round(clock.hours(), 2),
         "machine": machine(trainer),
         "val_iou": None if score is None else round(score.item(), 4),
-        "val_frames": 0 if score is None else len(trainer.val_dataloaders[0].dataset),
+        "val_frames": 0 if score is None else len(data.val_dataloader()[0].dataset),
         "provenance": provenance(),
     }
 
@@ -191,31 +242,47 @@ def resolve(name: str, arguments: argparse.Namespace) -> str:
     model, _, stage = name.partition("/")
     if not (RECIPES / f"{model}.yaml").is_file():
         return name
+    known = [stage["name"] for stage in read_recipe(model)["stages"]]
+    if stage not in known:
+        raise SystemExit(f"{name!r} names no stage of {model}. There are: {', '.join(known)}.")
     weights = arguments.runs / model / stage / "weights.pt"
     if not weights.exists():
-        train(model, argparse.Namespace(**vars(arguments) | {"start": None}))
+        train(model, argparse.Namespace(**vars(arguments) | {"start": None}), until=stage)
     return str(weights.resolve())
 
 
-def train(model: str, arguments: argparse.Namespace) -> Path:
-    """All stages of one recipe, each from the one before; returns the last one's weight file."""
+def train(model: str, arguments: argparse.Namespace, until: str | None = None) -> Path:
+    """The stages of one recipe, each from the one before, all or ``until`` one; returns the last one's weight file."""
     recipe = read_recipe(model)
     start = resolve(arguments.start or recipe["start"], arguments)
     for stage in recipe["stages"]:
         start = str(run_stage(recipe, stage, arguments.runs / Path(model).stem / stage["name"], start, arguments))
+        if stage["name"] == until:
+            break
     return Path(start)
+
+
+def hours_from_now(hours: str) -> float:
+    return time.monotonic() + 3600 * float(hours)
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="all", help="a recipe's name, a YAML file, or all")
-    parser.add_argument("--start", help="imagenet, hed, none or a weight file, in place of the recipe's")
+    parser.add_argument("--start", help="imagenet, hed, none, MODEL/STAGE or a weight file, not the recipe's")
     parser.add_argument("--runs", type=Path, default=RUNS, help="where checkpoints, logs and weights go")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds CamVid and LabelMeFacade")
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--devices", default="auto")
     parser.add_argument("--precision", default="32-true", help="Lightning's name, such as bf16-mixed")
-    parser.add_argument("--max-hours", type=float, help="stop after this long; the same command goes on later")
+    parser.add_argument(
+        "--max-hours",
+        type=hours_from_now,
+        default=math.inf,
+        dest="deadline",
+        metavar="HOURS",
+        help="stop with the epoch in which this long has passed; the same command goes on later",
+    )
     parser.add_argument("--fast-dev-run", action="store_true", help="two steps of each stage, to see that all runs")
     return parser.parse_args(words)
 

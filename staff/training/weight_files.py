@@ -17,6 +17,11 @@ FILES = {
 }
 
 
+def name_network(architecture: str, encoder: str) -> str:
+    """The key of ``FILES`` that a network has there, whatever its recipe's name; a folded `_bn` is no difference."""
+    return f"{architecture}_{encoder.removesuffix('_bn')}"
+
+
 def replace(target: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` make a file beside ``target``, then put it in its place, so that no half file is ever seen."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -32,10 +37,10 @@ def read_lineages(models: Path) -> dict[str, list[dict]]:
 
 
 def lineage_of(file: Path, model: str) -> list[dict]:
-    """The stages of ``model`` behind a `weights.pt` of its own or its file in `models/`; none for other starts."""
+    """The stages of ``model`` behind its file in `models/`, a stage's weights or a checkpoint; none for other files."""
     if not file.is_file():
         return []
     if file.name == FILES.get(model):
         return read_lineages(file.parent).get(model, [])
-    saved = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    saved = torch.load(file, map_location="cpu", weights_only=True)
     return saved["lineage"] if saved.get("model") == model else []
