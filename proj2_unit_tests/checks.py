@@ -14,10 +14,16 @@ def check_tensor(call: str, result: object, shape: tuple[int, ...]) -> None:
     )
 
 
-def check_values(call: str, result: object, expected: torch.Tensor, hint: str = "") -> None:
-    """Fail unless `result` is a tensor that equals `expected` to five decimals; name the first entry that differs."""
+def check_values(
+    call: str, result: object, expected: torch.Tensor, hint: str = "", dtype: torch.dtype | None = None
+) -> None:
+    """Fail unless `result` is a tensor that equals `expected` to five decimals; name the first entry that differs.
+
+    `dtype` is the one that it has to have, if any.
+    """
     __tracebackhide__ = True
     check_tensor(call, result, expected.shape)
+    assert dtype in (None, result.dtype), f"{call} should have the dtype {dtype}, got {result.dtype}."
     close = torch.isclose(result.detach().cpu().double(), expected.double(), rtol=0, atol=1e-5)
     if not close.all():
         index = tuple((~close).nonzero()[0].tolist())

@@ -1,5 +1,7 @@
 """TO-DO 6: applyIoU with a network whose predictions, and so whose scores, are known beforehand."""
 
+import contextlib
+
 import numpy as np
 import torch
 
@@ -58,4 +60,11 @@ def test_applyIoU():
     )
     assert model.training and not model.frozen.training, (
         "applyIoU should leave the training flag of each module as it was, got others: use utils.evaluation_mode."
+    )
+
+    with contextlib.suppress(Exception):
+        student_code.applyIoU(model, [dataset[0], None])
+    assert model.training and not model.frozen.training, (
+        "applyIoU should leave the training flags as they were when it fails on a frame too, got others: use "
+        "utils.evaluation_mode."
     )

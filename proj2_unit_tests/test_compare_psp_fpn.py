@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
+from torchmetrics.functional.classification import binary_jaccard_index
 
 import student_code
 import utils
@@ -41,8 +42,8 @@ def _expected_scores(architecture: type, weights: str, pairs: list[tuple[np.ndar
 
 
 def _score(model: torch.nn.Module, image: np.ndarray, mask: np.ndarray) -> float:
-    predict, target = model.predict(torch.from_numpy(image)[None])[0].numpy() > 0.5, mask > 0.5
-    return float((predict & target).sum() / (predict | target).sum())
+    prediction = model.predict(torch.from_numpy(image)[None])[0]
+    return binary_jaccard_index(prediction, torch.from_numpy(mask).int(), threshold=0.5).item()
 
 
 def _describe(scores: object) -> str:

@@ -22,6 +22,9 @@ def test_IoU2():
     hint = ": a pixel is car where its probability is above 0.5, so not where it is exactly 0.5"
     call = "IoU of the probabilities [[0.9, 0.6, 0.51], [0.4, 0.5, 0.1]] with the mask [[1, 0, 1], [1, 1, 0]]"
     check_values(call, student_code.IoU(predict, target), torch.tensor(0.4), hint)
+    check_values(
+        "IoU of that mask with those probabilities", student_code.IoU(target, predict), torch.tensor(0.4), hint
+    )
 
     empty = torch.zeros(2, 3)
     hint = ": where neither mask has a car they agree, so IoU is 1"

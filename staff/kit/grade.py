@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tqdm import tqdm
@@ -96,7 +96,7 @@ def _grade_all(folder: Path, source: Path, table: Path) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {pool.submit(grade, path, source): path for path in given}
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="graded", unit="submission"):
-            rows[jobs[job]] = {"submission": jobs[job].name, **_row(job.result()[1])}
+            rows[jobs[job]] = {"submission": jobs[job].name, **_outcome(job)}
     columns = list(max(rows.values(), key=len))
     partial = table.with_name(f".{table.name}.{os.getpid()}")
     with partial.open("w", newline="", encoding="utf-8-sig") as file:  # the mark tells Excel that this is UTF-8
@@ -107,10 +107,19 @@ def _grade_all(folder: Path, source: Path, table: Path) -> None:
     print(f"Wrote {table}: {len(rows)} submissions.")
 
 
+def _outcome(job: Future) -> dict:
+    """The row of a submission; where its grading failed, a note on that: the others' points are not to be lost."""
+    try:
+        return _row(job.result()[1])
+    except Exception as error:
+        return {"total": "", "notes": f"could not be graded: {type(error).__name__}: {error}"}
+
+
 def _row(results: dict) -> dict:
     """The total, the points of each TO-DO, and what the student was told about the submission as a whole."""
-    row = {"total": results["score"], "of": sum(test["max_score"] for test in results["tests"])}
-    for test in results["tests"]:
+    tests = results.get("tests", [])  # none where the autograder could not be started
+    row = {"total": results["score"], "of": sum(test["max_score"] for test in tests)}
+    for test in tests:
         todo = test["tags"][0]
         row[todo] = row.get(todo, 0) + test["score"]
     return row | {"notes": results["output"]}

@@ -382,13 +382,15 @@ def test_nearly_right_code_loses_the_hidden_tests_it_fails(grade):
         "1: sigmoid · gradient",
         "2: softmax · test_softmax",
         "2: softmax · extreme values",
+        "2: softmax · gradient",
         "3: apply_mask_to_image · other sizes and H×W masks",
+        "3: apply_mask_to_image · refuses a mask of another shape or with other values",
         "3: apply_mask_to_image · leaves its inputs as they were",
         "4: load_FPN_resnet50 · test_load_FPN_resnet50",
         "4: load_FPN_resnet50 · every module in eval mode, one class, 0 to 1",
         "5: IoU · test_IoU2",
         "5: IoU · empty, full and disjoint masks against torchmetrics",
-        "5: IoU · refuses masks of unequal shape, and NaN",
+        "5: IoU · refuses masks of unequal shape, NaN and 255",
         "5: IoU · leaves its inputs as they were",
         "6: applyIoU · leaves model and data set as they were",
         "EC: compare_psp_fpn · test_compare_psp_fpn",
@@ -445,6 +447,8 @@ def test_grade_py_grades_a_folder_into_a_csv(archive, tmp_path):
     (folder / "b.zip").write_bytes(_zip({"student_code.py": _code("good")}))
     (folder / "ä").mkdir()
     (folder / "ä" / "readme.txt").write_text("nothing yet", "utf-8")
+    (folder / "c").mkdir()
+    os.mkfifo(folder / "c" / "student_code.py")
     (folder / "._b.zip").write_bytes(b"\0")
     table = tmp_path / "grades.csv"
     done = subprocess.run(
@@ -453,13 +457,14 @@ def test_grade_py_grades_a_folder_into_a_csv(archive, tmp_path):
         encoding="utf-8",
         check=True,
     )
-    assert "2/2" in done.stderr  # the progress bar
+    assert "3/3" in done.stderr  # the progress bar
     with table.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["submission"] for row in rows] == ["b.zip", "ä"]
-    assert [(row["total"], row["of"]) for row in rows] == [("70", "110"), ("0", "110")]
+    assert [row["submission"] for row in rows] == ["b.zip", "c", "ä"]
+    assert [(row["total"], row["of"]) for row in rows] == [("70", "110"), ("", ""), ("0", "110")]
     assert rows[0]["TO-DO 3: apply_mask_to_image"] == "20"
-    assert "found readme.txt" in rows[1]["notes"]
+    assert rows[1]["notes"].startswith("could not be graded: ") and "named pipe" in rows[1]["notes"]
+    assert "found readme.txt" in rows[2]["notes"]
     assert list(tmp_path.iterdir()) == [folder, table] or set(tmp_path.iterdir()) == {folder, table}
 
 

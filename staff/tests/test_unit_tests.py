@@ -30,6 +30,7 @@ WRONG_SIGMOIDS = {
         "sigmoid([-2, -1, 0, 1, 2]) should return a torch.Tensor, got ndarray."
     ),
     "return 1 / (1 + torch.exp(x))": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got 0.880797.",
+    "return right(x).double()": "sigmoid([-2, -1, 0, 1, 2]) should have the dtype torch.float32, got torch.float64.",
     "return torch.exp(x)": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got 0.135335.",
     "return torch.tanh(x)": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got -0.964028.",
     "return 1 / (1 + torch.exp(-x[0]))": "sigmoid([-2, -1, 0, 1, 2]) should have the shape (5,), got ().",
@@ -50,6 +51,13 @@ WRONG_SIGMOIDS = {
 
 WRONG_SOFTMAXES = {
     "return x": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 0.",
+    "return right(x.double(), dim)": (
+        "softmax([0, 1, 2, 3, -1]) should have the dtype torch.float32, got torch.float64."
+    ),
+    "return right(x, dim).detach()": "softmax should pass gradients on, got a result that is cut off from x.",
+    "y = right(x, dim); return (y - y.sum(dim, keepdim=True)).detach() + y.sum(dim, keepdim=True)": (
+        "the gradient of the second entry of softmax([0, 1, -200]) should be -0.196612 at index [0], got "
+    ),
     "return torch.exp(x)": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 1.",
     "return torch.exp(x).sum()": "softmax([0, 1, 2, 3, -1]) should have the shape (5,), got ().",
     "return x / x.sum()": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 0.",
@@ -159,6 +167,10 @@ WRONG_IOU2 = {
     "return (predict * target).sum() / torch.maximum(predict, target).sum()": PROBABILITIES.format("0.491489"),
     COUNTS + "return ((predict >= 0.5) & t).sum() / ((predict >= 0.5) | t).sum()": PROBABILITIES.format("0.6"),
     COUNTS + "return ((predict > 0) & t).sum() / ((predict > 0) | t).sum()": PROBABILITIES.format("0.666667"),
+    "t = target.bool(); p = predict > 0.5; return (p & t).sum() / (p | t).sum()": (
+        "IoU of that mask with those probabilities should be 0.4, got 0.666667: a pixel is car where its probability "
+        "is above 0.5, so not where it is exactly 0.5."
+    ),
     COUNTS + "return inter / union": (
         "IoU of two empty masks should be 1, got nan: where neither mask has a car they agree, so IoU is 1."
     ),
@@ -194,6 +206,10 @@ WRONG_APPLIES = {
     ),
     f"return {SCORES}": FLAGS,
     f"scores = {SCORES}; model.train(); return scores": FLAGS,
+    f"scores = {SCORES}; model.train(); model.frozen.eval(); return scores": (
+        "applyIoU should leave the training flags as they were when it fails on a frame too, got others: use "
+        "utils.evaluation_mode."
+    ),
 }
 
 WRONG_COMPARISONS = {

@@ -16,13 +16,15 @@ def softmax(x, dim=0):
 
 
 def apply_mask_to_image(image, mask):
-    result = torch.as_tensor(image).to(torch.int64).clone()
-    result[..., 0] += 255 * torch.as_tensor(mask).to(torch.int64).reshape(result.shape[:2])
+    result, mask = torch.as_tensor(image).to(torch.int64).clone(), torch.as_tensor(mask)
+    if mask.numel() != result[..., 0].numel() or not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("This is no mask of this image.")
+    result[..., 0] += 255 * mask.to(torch.int64).reshape(result.shape[:2])
     return result.clamp(0, 255)
 
 
 def IoU(predict, target):
-    if predict.shape != target.shape or predict.isnan().any():
+    if predict.shape != target.shape or not all(((mask >= 0) & (mask <= 1)).all() for mask in (predict, target)):
         raise ValueError("These are no two masks.")
     a, b = predict > 0.5, target > 0.5
     union = (a | b).sum().item()

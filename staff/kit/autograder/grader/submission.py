@@ -5,6 +5,7 @@ student may.
 """
 
 import ast
+import lzma
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ FUNCTIONS = ("sigmoid", "softmax", "apply_mask_to_image", "load_FPN_resnet50", "
 LARGEST_FILE = 2 << 20
 LARGEST_ZIP = 200 << 20
 DEEPEST_ZIP = 3
-UNPACKING_ERRORS = (OSError, ValueError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile)
+UNPACKING_ERRORS = (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 MOST_FILES = 2000
 _LEFT_OUT = {"__MACOSX", "__pycache__", "node_modules", "site-packages", ".git", ".ipynb_checkpoints"}
 

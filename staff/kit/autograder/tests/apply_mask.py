@@ -50,7 +50,7 @@ def values(student):
     _check(student, [("a 2×3 image", IMAGE, MASK)])
 
 
-@test("masks of all ones and of none", 3)
+@test("masks of all ones and of none", 2)
 def full_and_empty(student):
     image, _ = _scene(3, 5, 4)
     ones, zeros = np.ones((5, 4, 1), np.float32), np.zeros((5, 4, 1), np.float32)
@@ -74,6 +74,14 @@ def dtypes(student):
     inputs += [(f"a mask of {name}", image, mask.astype(name)) for name in ("uint8", "int64", "float64", "bool")]
     inputs.append(("an image and a mask as torch tensors", Tensor(image), Tensor(mask)))
     _check(student, inputs)
+
+
+@test("refuses a mask of another shape or with other values", 1)
+def refusals(student):
+    _check(student, [("a 2×3 image", IMAGE, MASK)])
+    for label, mask in (("a 1×3 mask", MASK[:1]), ("a mask of 0.5", MASK * 0 + 0.5)):
+        case = Case(f"apply_mask_to_image of a 2×3 image and {label}", (IMAGE, mask.astype(np.float32)))
+        student.expect_error("apply_mask_to_image", case, "ValueError")
 
 
 @test("leaves its inputs as they were", 1)

@@ -47,6 +47,7 @@ def probabilities(student):
         student,
         [
             ("probabilities with a mask (car is above 0.5)", predict, target, 0.4),
+            ("a mask with probabilities", target, predict, 0.4),
             ("two empty masks, which agree,", empty, empty, 1),
         ],
     )
@@ -83,7 +84,7 @@ def large(student):
     _check(student, [("two float16 masks of 600×800", predict, target, 0.5)])
 
 
-@test("refuses masks of unequal shape, and NaN", 1)
+@test("refuses masks of unequal shape, NaN and 255", 1)
 def refusals(student):
     ones = np.ones((2, 3), np.float32)
     _check(student, [("a mask with itself", ones, ones, 1)])
@@ -91,6 +92,7 @@ def refusals(student):
         ("a 2×3 and a 3×2 mask", ones, ones.T.copy()),
         ("a 2×3 and a 1×3 mask", ones, ones[:1]),
         ("a mask that holds NaN", ones * np.nan, ones),
+        ("a mask of 255", ones * 255, ones),
     ]
     for label, predict, target in wrong:
         case = Case(f"IoU of {label}", (Tensor(predict), Tensor(target)))

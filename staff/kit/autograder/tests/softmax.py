@@ -1,7 +1,7 @@
 """TO-DO 2: softmax."""
 
 import numpy as np
-from grader.testing import Case, expect_unmodified, expect_values, group
+from grader.testing import Case, expect_close, expect_unmodified, expect_values, group
 from grader.values import Tensor
 
 TESTS, test = group("TO-DO 2: softmax")
@@ -47,7 +47,7 @@ def values(student):
     )
 
 
-@test("other shapes and dims", 3)
+@test("other shapes and dims", 2)
 def shapes(student):
     random = np.random.default_rng(2)
     wanted = [((1,), None), ((9,), -1), ((6, 1), None), ((6, 1), 1), ((1, 6), None), ((3, 4, 5), 1), ((2, 3, 4, 5), -1)]
@@ -84,6 +84,16 @@ def extremes(student):
             ("rows of which one is large", _float32([[0, 1], [5e3, 5e3 + 2]]), 1),
         ],
     )
+
+
+@test("gradient", 1)
+def gradient(student):
+    inputs = {"[0, 1, -inf]": [0, 1, -np.inf], "[1e4, 0, -1e4]": [1e4, 0, -1e4]}
+    cases = [Case(f"softmax of {label}", (Tensor(_float32(x)),), grad=True) for label, x in inputs.items()]
+    for outcome in student.call("softmax", cases):
+        expect_values(outcome, reference(outcome.case.args[0].array, 0))
+        # What is computed is the gradient of the sum of the probabilities, which is 1 for every x.
+        expect_close(f"The gradient of the sum of {outcome.case.label}", outcome.grads[0].array, np.zeros(3), 1e-6)
 
 
 @test("leaves its input as it was", 1)
