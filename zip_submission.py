@@ -34,7 +34,7 @@ def read_files() -> dict[str, bytes]:
 
 
 def find_problems(name: str, source: bytes) -> list[str]:
-    """What would cost points but is no reason to refuse: code that cannot be read and TO-DOs left."""
+    """What would cost points but is no reason to refuse: code that cannot be read, files left out, TO-DOs left."""
     try:
         tree = ast.parse(source, name)
         compile(tree, name, "exec")  # finds what parsing alone does not, a return outside a function for one
@@ -42,6 +42,9 @@ def find_problems(name: str, source: bytes) -> list[str]:
         line = f"line {error.lineno}: " if isinstance(error, SyntaxError) and error.lineno else ""
         reason = str(error.args[0]) if error.args else type(error).__name__
         return [f"{name} {CANNOT_RUN}: {line}{reason}"]
+    left_out = [
+        f"{name} imports {file}, which is not handed in: move its code into {name}." for file in local_imports(tree)
+    ]
     labels = [
         node.value
         for statement in ast.walk(tree)
@@ -49,10 +52,22 @@ def find_problems(name: str, source: bytes) -> list[str]:
         for node in ast.walk(statement)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("TO-DO")
     ]
-    return [
+    return left_out + [
         f'{name} still raises "{label}"{" (extra credit)" if label.startswith("TO-DO EC") else ""}.'
         for label in dict.fromkeys(labels)
     ]
+
+
+def local_imports(tree: ast.Module) -> list[str]:
+    """The names of the files of proj2_code, apart from FILES, that a program imports."""
+    modules = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module or "")
+    files = sorted({f"{module.partition('.')[0]}.py" for module in modules} - set(FILES))
+    return [file for file in files if (CODE / file).is_file()]
 
 
 def pack(files: dict[str, bytes]) -> bytes:

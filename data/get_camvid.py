@@ -97,6 +97,11 @@ def fault(path, digest):
     return None if found == digest else "has a wrong checksum (SHA-256)"
 
 
+def origin(folder, name):
+    """Where a file of the registry lies in a folder laid out as it is published, or as this program lays it out."""
+    return next((path for path in (folder / name, folder / destination(name)) if path.exists()), folder / name)
+
+
 def listed(faults, most=MAX_FAULTS):
     """Join the first faults to one line a file."""
     rest = [f"... and {len(faults) - most} more"] if len(faults) > most else []
@@ -310,7 +315,7 @@ def get(names, registry, target, source, folder=None, strict=False):
     if folder and missing:
         if strict and not folder.is_dir():
             raise DataError(f"{source.title}: {folder} is not a folder.")
-        faults = {name: wrong for name in missing if (wrong := fault(folder / name, registry[name]))}
+        faults = {name: wrong for name in missing if (wrong := fault(origin(folder, name), registry[name]))}
         if faults:
             what = f"{source.title}: not all is right in {folder}"
             lines = listed([f"{name} {wrong}" for name, wrong in faults.items()])
@@ -319,7 +324,9 @@ def get(names, registry, target, source, folder=None, strict=False):
             print(f"{what}, going on to download these:\n{lines}")
         with workshop(target) as bench:
             found = (name for name in missing if name not in faults)
-            counts.update(f"{place(folder / name, target / destination(name), bench)} {folder}" for name in found)
+            counts.update(
+                f"{place(origin(folder, name), target / destination(name), bench)} {folder}" for name in found
+            )
         missing = list(faults)
     if missing:
         download(missing, registry, target, source)

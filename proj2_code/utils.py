@@ -62,10 +62,13 @@ def get_test_dirs():
     The sample (three rendered street scenes in CamVid's format) never stands in silently: one line says so.
     """
     camvid, sample = ROOT / "data" / "CamVid", ROOT / "data" / "sample"
-    if _visible_files(camvid / "test"):
+    # A download that broke off may have left frames without their masks.
+    frames, masks = ({file.stem for file in _visible_files(camvid / name)} for name in ("test", "testannot"))
+    if frames and frames <= masks:
         return camvid / "test", camvid / "testannot"
     print(
-        "CamVid is not in data/CamVid: using the rendered scenes of data/sample (python data/get_camvid.py gets CamVid)"
+        f"CamVid is {'not whole' if frames else 'not'} in data/CamVid: using the rendered scenes of data/sample "
+        "(python data/get_camvid.py gets CamVid)"
     )
     return sample / "test", sample / "testannot"
 

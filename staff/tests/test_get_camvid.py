@@ -107,15 +107,17 @@ def test_all_downloads_the_whole_registry(call, target):
     assert_holds(target, FILES)
 
 
-@pytest.mark.parametrize("way", ["folder", "server"])
+@pytest.mark.parametrize("way", ["folder", "earlier", "server"])
 def test_test_stays_what_the_notebook_shows(way, server, target, registry, tmp_path, call):
     rest = {"test/other.png": b"a frame", "testannot/other.png": b"its labels"}
     server.files.update(rest)
     for name, data in rest.items():
         registry.write_text(f"{registry.read_text()}{name} sha256:{hashlib.sha256(data).hexdigest()}\n")
-        path = store(tmp_path / "here", FILES) / name
+        place = get_camvid.destination(name) if way == "earlier" else name
+        path = store(tmp_path / "here", FILES) / place
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    assert call("--all", *(["--from", str(tmp_path / "here")] if way == "folder" else [])).status == 0
+    assert call("--all", *([] if way == "server" else ["--from", str(tmp_path / "here")])).status == 0
     assert sorted(path.stem for path in (target / "test").iterdir()) == sorted(get_camvid.HANDOUT_FRAMES)
     assert [path.read_bytes() for path in (target / "test_rest").iterdir()] == [b"a frame"]
     assert [path.read_bytes() for path in (target / "test_restannot").iterdir()] == [b"its labels"]

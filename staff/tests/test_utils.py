@@ -360,6 +360,22 @@ def test_preprocessing_with_a_function_of_smps_gives_what_a_network_takes(street
     assert np.allclose(image, utils.get_preprocessing_fn("vgg19")(raw).transpose(2, 0, 1), atol=1e-5)
 
 
+def test_the_sample_stands_in_for_camvid_until_that_is_whole(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(utils, "ROOT", tmp_path)
+    data = tmp_path / "data"
+    sample = data / "sample" / "test", data / "sample" / "testannot"
+    assert utils.get_test_dirs() == sample
+    assert "CamVid is not in data/CamVid: using the rendered scenes" in capsys.readouterr().out
+    folders = data / "CamVid" / "test", data / "CamVid" / "testannot"
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "a.png").touch()
+    assert utils.get_test_dirs() == folders and capsys.readouterr().out == ""
+    (folders[0] / "b.png").touch()
+    assert utils.get_test_dirs() == sample
+    assert "CamVid is not whole in data/CamVid: using the rendered scenes" in capsys.readouterr().out
+
+
 class Bright(torch.nn.Module):
     """A network for normalised images: object where the red channel is bright; only takes multiples of 32."""
 

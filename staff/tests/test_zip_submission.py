@@ -214,6 +214,18 @@ def test_todo_left_is_a_warning(tree):
     assert "Upload gburdell3.zip" in done.stdout
 
 
+def test_an_imported_file_that_is_not_handed_in_is_a_warning(tree):
+    code = tree / "proj2_code"
+    for helper in ("masks.py", "more.py", "unused.py"):
+        (code / helper).touch()
+    (code / "student_code.py").write_text("import os, utils, masks\n\ndef f():\n    from more.scores import g\n")
+    warnings = [line for line in run(tree, "--gt_username", "gburdell3").stdout.splitlines() if "Warning" in line]
+    assert warnings == [
+        f"Warning: student_code.py imports {file}, which is not handed in: move its code into student_code.py."
+        for file in ("masks.py", "more.py")
+    ]
+
+
 def test_console_that_cannot_print_the_path(tree):
     done = run(tree, "--gt_username", "gburdell3", PYTHONIOENCODING="ascii")
 
