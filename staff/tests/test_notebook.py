@@ -542,12 +542,14 @@ def test_the_colab_cell_unpacks_and_installs_what_is_missing(stored, tmp_path, m
     assert len(commands) == 1
 
 
-def test_the_colab_cell_refuses_another_zip(stored, tmp_path, monkeypatch):
+def test_the_colab_cell_refuses_another_zip_and_none(stored, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with zipfile.ZipFile("photos.zip", "w") as archive:
-        archive.writestr("street.jpg", "")
-    colab = types.SimpleNamespace(files=None)
+    colab = types.SimpleNamespace(files=types.SimpleNamespace(upload=dict))
     monkeypatch.setitem(sys.modules, "google", types.SimpleNamespace(colab=colab))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
+    with pytest.raises(FileNotFoundError, match="upload the project's zip"):
+        exec(cell_of(stored, "colab-setup").source, {"Path": Path, "sys": sys})
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.writestr("street.jpg", "")
     with pytest.raises(FileNotFoundError, match=r"photos\.zip"):
         exec(cell_of(stored, "colab-setup").source, {"Path": Path, "sys": sys})

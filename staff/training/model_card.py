@@ -73,13 +73,14 @@ three test frames and on the three rendered scenes of `data/sample`:
 
 The three models were not trained equally long, nor from equal starts (see below): a difference between two of them is
 not only one of architecture. Val comes from a drive of which other parts were trained on, which flatters. Its cars are
-small, so that false alarms weigh heavily. The test frames were neither trained on nor used to choose anything. Every
-frame's score is in `scores.csv`.{trained_on_val}
+small, so that false alarms weigh heavily. The test frames were neither trained on nor used to choose anything; yet
+0001TP_009780 comes from a drive whose first half was trained on. Each frame's score is in `scores.csv`.{trained_on_val}
 
 ## Training
 
 A stage with a val IoU ended with the weights that did best on that many frames of val, unless said otherwise; a stage
-without one ended with its last.
+without one ended with its last. FPN-VGG19 had batch normalisation behind each convolution of its encoder from stage
+`match` on; in its file that is folded into the convolutions.
 
 {lineages}
 

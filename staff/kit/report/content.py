@@ -124,7 +124,7 @@ def _vgg_against_resnet(scores: Scores) -> Paragraphs:
     if abs(lead) < LEVEL:
         why = (
             "**The encoders** may balance: what VGG-19 gains by its convolutions at full resolution, ResNet-50 makes "
-            "up for by depth, shortcuts and batch normalisation."
+            "up for by depth and shortcuts."
         )
     elif lead > 0:
         why = (
@@ -133,8 +133,8 @@ def _vgg_against_resnet(scores: Scores) -> Paragraphs:
         )
     else:
         why = (
-            "**The encoders** may: ResNet-50 is deeper and sees more context; shortcuts and batch normalisation let "
-            "all of it train well. VGG-19 lacks both and learns more slowly."
+            "**The encoders** may: ResNet-50 is deeper and sees more context; shortcuts let all of it train well. "
+            "VGG-19 has none and learns more slowly."
         )
     return (
         _verdict(scores, FPN_VGG19, FPN_RESNET50),
