@@ -150,6 +150,14 @@ def test_scaled_to_360_rows_or_480_upright(size, scaled):
     assert lmf.prepared_size(*size) == scaled
 
 
+def test_labels_stay_on_the_photograph(tmp_path):
+    ids = np.zeros((1200, 1600), np.uint8)
+    ids[403:803, 407:1003] = 8
+    lmf.prepare(np.repeat(ids[..., None], 3, axis=2) // 8 * 255, ids, "car", tmp_path)
+    image, labels = read(tmp_path / "images" / "car.jpg"), read(tmp_path / "annot" / "car.png")
+    assert np.array_equal(image[..., 0] > 127, labels == 8)
+
+
 def test_fetches_what_it_needs_and_prepares_it(call, server, target):
     result = call()
     assert result.status == 0, result.err

@@ -106,7 +106,8 @@ def prepare(photograph, ids, name, target):
     height, width = prepared_size(*photograph.shape[:2])
     shrinks = height < photograph.shape[0]
     scaled = cv2.resize(photograph, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    labels = cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST)
+    # Plain INTER_NEAREST would lay them up to half a pixel beside the photograph.
+    labels = cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     bgr = cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR)
     with get_camvid.workshop(target) as folder:
         for place, image, options in (
