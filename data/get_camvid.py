@@ -315,7 +315,8 @@ def get(names, registry, target, source, folder=None, strict=False):
     if folder and missing:
         if strict and not folder.is_dir():
             raise DataError(f"{source.title}: {folder} is not a folder.")
-        faults = {name: wrong for name in missing if (wrong := fault(origin(folder, name), registry[name]))}
+        origins = {name: origin(folder, name) for name in missing}
+        faults = {name: wrong for name in missing if (wrong := fault(origins[name], registry[name]))}
         if faults:
             what = f"{source.title}: not all is right in {folder}"
             lines = listed([f"{name} {wrong}" for name, wrong in faults.items()])
@@ -324,9 +325,7 @@ def get(names, registry, target, source, folder=None, strict=False):
             print(f"{what}, going on to download these:\n{lines}")
         with workshop(target) as bench:
             found = (name for name in missing if name not in faults)
-            counts.update(
-                f"{place(origin(folder, name), target / destination(name), bench)} {folder}" for name in found
-            )
+            counts.update(f"{place(origins[name], target / destination(name), bench)} {folder}" for name in found)
         missing = list(faults)
     if missing:
         download(missing, registry, target, source)

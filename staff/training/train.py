@@ -60,10 +60,11 @@ def read_recipe(model: str) -> dict:
 
 def refuse_unknown_keys(stage: dict) -> None:
     """Before hours are spent on the stages in front of this one."""
-    known = {name: set(inspect.signature(kind).parameters) for name, kind in PARTS.items()}
-    for part, words, names in [("", stage, STAGE_KEYS), *((f" in {n}", stage[n], known[n]) for n in PARTS)]:
-        if unknown := set(words) - names:
-            raise SystemExit(f"Stage {stage['name']!r} has unknown keys{part}: {', '.join(sorted(unknown))}.")
+    checks = [("", stage, STAGE_KEYS)]
+    checks += [(f" in {part}", stage[part], inspect.signature(kind).parameters) for part, kind in PARTS.items()]
+    for where, words, known in checks:
+        if unknown := set(words) - set(known):
+            raise SystemExit(f"Stage {stage['name']!r} has unknown keys{where}: {', '.join(sorted(unknown))}.")
 
 
 def provenance() -> dict[str, str]:
@@ -124,18 +125,22 @@ def build_task(recipe: dict, stage: dict, start: str, arguments: argparse.Namesp
     teacher = None
     if "teacher" in stage:
         file = ROOT / resolve(stage["teacher"], arguments)
-        teacher = load_teacher(file, settings.get("imitate") == "logits")
+        state = read_state(file)
+        teacher = build_teacher(state, file, settings.get("imitate") == "logits")
         told += ", taught by FPN-ResNet50"
         if stage.get("head_of_teacher"):
             head = ("decoder.seg_blocks.", "segmentation_head.")
-            load_matching(network, {name: value for name, value in read_state(file).items() if name.startswith(head)})
+            load_matching(network, {name: value for name, value in state.items() if name.startswith(head)})
             told += ", whose head it begins with"
     return SegmentationTask(network, teacher=teacher, **settings, steps=stage["steps"]), told
 
 
-def load_teacher(file: Path, every_output: bool) -> torch.nn.Module:
-    """An FPN-ResNet50; raises ValueError for another network's file, or one that lacks an output that is to teach."""
-    state, teacher = read_state(file), build_network("fpn", "resnet50")
+def build_teacher(state: dict[str, torch.Tensor], file: Path, every_output: bool) -> torch.nn.Module:
+    """An FPN-ResNet50 with the ``state`` read from ``file``.
+
+    Raises ValueError for another network's state, or one that lacks an output that is to teach.
+    """
+    teacher = build_network("fpn", "resnet50")
     if load_matching(teacher, state) < len(teacher.state_dict()):
         raise ValueError(f"{file} can't teach: it is not an FPN-ResNet50.")
     if every_output and len(state[f"{HEAD}.weight"]) < OUTPUTS:
