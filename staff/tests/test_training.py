@@ -91,8 +91,12 @@ def short_epochs(monkeypatch):
     monkeypatch.setattr(train_module, "STEPS_PER_EPOCH", 2)
 
 
-def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, data, recipe, short_epochs):
-    whole = train_module.train(str(recipe), arguments(tmp_path / "whole", data))
+@pytest.mark.parametrize(("validated", "left"), [(1, ["best.ckpt", "last.ckpt"]), (2, ["last.ckpt"])])
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path, data, recipe, short_epochs, validated, left
+):
+    recipe = with_stage(recipe, tmp_path / "tiny.yaml", val_every_n_epochs=validated)
+    whole = train_module.train(recipe, arguments(tmp_path / "whole", data))
 
     class Interrupt(train_module.Clock):
         def on_train_epoch_start(self, trainer, *_):
@@ -108,12 +112,11 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "Clock", Interrupt)
         with pytest.raises(RuntimeError, match="killed"):
-            train_module.train(str(recipe), arguments(tmp_path / "cut", data))
-    left = sorted(path.name for path in (tmp_path / "cut" / "tiny" / "only").iterdir() if path.is_file())
-    assert left == ["best.ckpt", "last.ckpt"]
+            train_module.train(recipe, arguments(tmp_path / "cut", data))
+    assert sorted(path.name for path in (tmp_path / "cut" / "tiny" / "only").glob("*.*")) == left
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "Clock", Resumed)
-        resumed = train_module.train(str(recipe), arguments(tmp_path / "cut", data))
+        resumed = train_module.train(recipe, arguments(tmp_path / "cut", data))
     assert Resumed.steps == [2]
     torch.testing.assert_close(read_state(resumed), read_state(whole))
     (stage,) = weight_files.lineage_of(resumed, TINY)
@@ -187,9 +190,13 @@ def test_a_stage_that_began_does_not_go_on_from_another_start(tmp_path, data, re
         (None, {"head_of_techer": True}, "unknown keys: head_of_techer"),
         ("task", {"frozn": []}, "unknown keys in task: frozn"),
         ("sampling", {"hold": "0006R0"}, "unknown keys in sampling: hold"),
+        (None, {"steps": 5}, "5 steps, no multiple of 2"),
+        (None, {"steps": 0}, "0 steps, no multiple of 2"),
     ],
 )
-def test_a_recipe_with_an_unknown_key_is_refused_before_its_first_stage(tmp_path, data, recipe, part, odd, told):
+def test_a_recipe_with_an_error_is_refused_before_its_first_stage(
+    tmp_path, data, recipe, short_epochs, part, odd, told
+):
     words = yaml.safe_load(Path(with_stage(recipe, tmp_path / "odd.yaml", part, **odd)).read_text())
     words["stages"].insert(0, yaml.safe_load(recipe.read_text())["stages"][0] | {"name": "first"})
     (tmp_path / "odd.yaml").write_text(yaml.safe_dump(words))
@@ -287,6 +294,7 @@ class Report(train.Clock):
             target.write(f"{{trainer.world_size}} {{digest.hexdigest()}}\\n")
 
 train.Clock = Report
+train.STEPS_PER_EPOCH = 2
 train.train({str(two_stages)!r}, train.parse_arguments(sys.argv[1:]))
 """
     )

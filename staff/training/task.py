@@ -113,14 +113,17 @@ class SegmentationTask(lightning.LightningModule):
                 parameter.requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
-        # Dropout then draws after an interruption what it would have drawn without.
-        torch.manual_seed(1000 * self.global_step + self.global_rank)
         # The Trainer leaves the mode of the modules alone after a validation, so it is set here.
         self.network.train()
         if self.hparams.freeze_batch_norm:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
+
+    def on_train_batch_start(self, *_) -> None:
+        # Dropout then draws after an interruption what it would have drawn without. Not once an epoch: there the
+        # Trainer draws numbers of its own, earlier or later than this where it goes on from a checkpoint.
+        torch.manual_seed(1000 * self.global_step + self.global_rank)
 
     def _arrange(self, images: torch.Tensor) -> torch.Tensor:
         return images.to(memory_format=torch.channels_last) if self.hparams.channels_last else images

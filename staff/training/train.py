@@ -55,6 +55,7 @@ def read_recipe(model: str) -> dict:
     recipe = yaml.safe_load(path.read_text())
     for stage in recipe["stages"]:
         refuse_unknown_keys(stage)
+        refuse_broken_epochs(stage)
     return recipe
 
 
@@ -65,6 +66,14 @@ def refuse_unknown_keys(stage: dict) -> None:
     for where, words, known in checks:
         if unknown := set(words) - set(known):
             raise SystemExit(f"Stage {stage['name']!r} has unknown keys{where}: {', '.join(sorted(unknown))}.")
+
+
+def refuse_broken_epochs(stage: dict) -> None:
+    """A stage is left and gone on with at the end of an epoch, so it has whole ones."""
+    if stage["steps"] < 1 or stage["steps"] % STEPS_PER_EPOCH:
+        raise SystemExit(
+            f"Stage {stage['name']!r} has {stage['steps']} steps, no multiple of {STEPS_PER_EPOCH} above 0."
+        )
 
 
 def provenance() -> dict[str, str]:
@@ -183,7 +192,7 @@ def build_trainer(
     stage: dict, folder: Path, callbacks: list[lightning.Callback], arguments: argparse.Namespace
 ) -> lightning.Trainer:
     """A Trainer whose ``checkpoint_callback`` keeps the best on val, or the last where val is trained on."""
-    epochs = -(-stage["steps"] // STEPS_PER_EPOCH)
+    epochs = stage["steps"] // STEPS_PER_EPOCH
     best = ModelCheckpoint(
         folder, "best", "val_iou", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
     )
@@ -194,8 +203,8 @@ def build_trainer(
         accelerator=arguments.accelerator,
         devices=arguments.devices,
         precision=arguments.precision,
-        max_epochs=-1,
-        max_steps=stage["steps"],
+        # Not max_steps: Lightning then takes one step too many when it goes on from an epoch that was not validated.
+        max_epochs=epochs,
         fast_dev_run=2 if arguments.fast_dev_run else False,
         callbacks=[*checkpoints, WeightAveraging(avg_fn=warm_average), *callbacks],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
