@@ -124,7 +124,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert stage["provenance"]["torch"] == torch.__version__.split("+")[0]
 
 
-def test_a_finished_stage_is_not_trained_again(tmp_path, data, recipe, capsys):
+def test_a_finished_stage_is_not_trained_again(tmp_path, data, recipe, short_epochs, capsys):
     weights = tmp_path / "tiny" / "only" / "weights.pt"
     train_module.save_weights(nn.Linear(1, 1), weights, "tiny", [])
     before = weights.stat().st_mtime_ns
