@@ -91,12 +91,12 @@ def short_epochs(monkeypatch):
     monkeypatch.setattr(train_module, "STEPS_PER_EPOCH", 2)
 
 
-@pytest.mark.parametrize(("validated", "left"), [(1, ["best.ckpt", "last.ckpt"]), (2, ["last.ckpt"])])
+@pytest.mark.parametrize(("validated", "checkpoints"), [(1, ["best.ckpt", "last.ckpt"]), (2, ["last.ckpt"])])
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
-    tmp_path, data, recipe, short_epochs, validated, left
+    tmp_path, data, recipe, short_epochs, validated, checkpoints
 ):
-    recipe = with_stage(recipe, tmp_path / "tiny.yaml", val_every_n_epochs=validated)
-    whole = train_module.train(recipe, arguments(tmp_path / "whole", data))
+    tiny = with_stage(recipe, tmp_path / "tiny.yaml", val_every_n_epochs=validated)
+    whole = train_module.train(tiny, arguments(tmp_path / "whole", data))
 
     class Interrupt(train_module.Clock):
         def on_train_epoch_start(self, trainer, *_):
@@ -112,11 +112,12 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "Clock", Interrupt)
         with pytest.raises(RuntimeError, match="killed"):
-            train_module.train(recipe, arguments(tmp_path / "cut", data))
-    assert sorted(path.name for path in (tmp_path / "cut" / "tiny" / "only").glob("*.*")) == left
+            train_module.train(tiny, arguments(tmp_path / "cut", data))
+    left = sorted(path.name for path in (tmp_path / "cut" / "tiny" / "only").iterdir() if path.is_file())
+    assert left == checkpoints
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "Clock", Resumed)
-        resumed = train_module.train(recipe, arguments(tmp_path / "cut", data))
+        resumed = train_module.train(tiny, arguments(tmp_path / "cut", data))
     assert Resumed.steps == [2]
     torch.testing.assert_close(read_state(resumed), read_state(whole))
     (stage,) = weight_files.lineage_of(resumed, TINY)
