@@ -10,7 +10,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: .venv/ready data ## execute the notebook: build/proj2.html and build/iou.csv
-	@$(PY) staff/run_notebook.py
+	@$(PY) -m staff.run_notebook
 
 test: .venv/staff-ready ## proj2_unit_tests and staff/tests
 	@$(PY) -m pytest proj2_unit_tests staff/tests
@@ -27,38 +27,38 @@ lint: .venv/staff-ready ## ruff check and ruff format --check
 
 train-data: .venv/ready ## all of CamVid and the LabelMeFacade photographs
 	@$(PY) data/get_camvid.py --all
-	@$(PY) staff/training/get_labelmefacade.py
+	@$(PY) -m staff.training.labelmefacade
 
 train: .venv/staff-ready ## the whole recipe; MODEL=fpn_vgg19, fpn_resnet50 or pspnet_resnet50 for one
-	@$(PY) staff/training/train.py $(MODEL)
+	@$(PY) -m staff.training.train $(MODEL)
 
 evaluate: .venv/staff-ready ## score the models on a CamVid-format folder
-	@$(PY) staff/training/evaluate.py
+	@$(PY) -m staff.evaluate
 
 notebook: .venv/ready data ## refresh the outputs stored in proj2.ipynb
-	@$(PY) staff/run_notebook.py --in-place
+	@$(PY) -m staff.run_notebook --in-place
 
 figures: .venv/ready ## draw the notebook's diagrams
-	@$(PY) staff/figures/draw_figures.py
+	@$(PY) -m staff.figures.draw_figures
 
 sample: .venv/ready ## render the three street scenes of data/sample
-	@$(PY) data/render_street.py
+	@$(PY) -m data.render_street
 
 starter: .venv/staff-ready ## dist/proj2_starter.zip, what students receive
-	@$(PY) staff/kit/make_starter.py
+	@$(PY) -m staff.kit.make_starter
 
 autograder: .venv/staff-ready ## dist/autograder.zip, what Gradescope runs
-	@$(PY) staff/kit/make_autograder.py
+	@$(PY) -m staff.kit.make_autograder
 
 report: .venv/staff-ready ## proj2_template.pptx and the filled reference in dist/
-	@$(PY) staff/kit/make_report.py
+	@$(PY) -m staff.kit.make_report
 
 card: .venv/staff-ready ## measure the models, write their card and the README's scores and picture
-	@$(PY) staff/training/model_card.py
-	@$(PY) staff/figures/draw_street.py
+	@$(PY) -m staff.training.model_card
+	@$(PY) -m staff.figures.draw_street
 
 bench: .venv/staff-ready ## the measured speeds of the README
-	@$(PY) staff/benchmarks/bench.py
+	@$(PY) -m staff.benchmarks.bench
 
 clean: ## remove what the targets above have made; downloads and weights stay
 	@rm -rf build dist
@@ -70,6 +70,6 @@ clean: ## remove what the targets above have made; downloads and weights stay
 	@$(PY) -m pip install -r requirements.txt
 	@touch $@
 
-.venv/staff-ready: .venv/ready staff/tests/requirements.txt staff/training/requirements.txt staff/kit/requirements.txt
-	@$(PY) -m pip install -q -r staff/tests/requirements.txt
+.venv/staff-ready: .venv/ready staff/requirements.txt
+	@$(PY) -m pip install -q -r staff/requirements.txt
 	@touch $@

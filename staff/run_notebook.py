@@ -3,8 +3,8 @@
 The notebook runs in a fresh kernel of the Python that runs this file, whatever kernels are installed elsewhere.
 The HTML opens offline: pictures are inside it and formulas are drawn. Nothing is written unless every cell ran.
 
-    python staff/run_notebook.py              # build/proj2.html, build/proj2.ipynb, build/iou.csv
-    python staff/run_notebook.py --in-place   # the same, and the outputs stored in proj2.ipynb
+    python -m staff.run_notebook              # build/proj2.html, build/proj2.ipynb, build/iou.csv
+    python -m staff.run_notebook --in-place   # the same, and the outputs stored in proj2.ipynb
 """
 
 import argparse
@@ -34,7 +34,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parents[1]
+from staff import ROOT
 
 # The last thing asked of the kernel, and not kept: the scores that the notebook holds, and the frames they belong to.
 SCORES_CODE = """# The scores for iou.csv

@@ -12,16 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-CODE = ROOT / "proj2_code"
-sys.path[:0] = [str(CODE), str(ROOT / "staff" / "training")]
-
 import student_code
-from evaluate import LOADERS
+from staff import ROOT
+from staff.models import NETWORKS
+
+CODE = ROOT / "proj2_code"
 
 REPEATS = 7
 # Predictions of all three frames, an applyIoU a model and compare_psp_fpn's two, then summaries and single frames.
@@ -70,16 +68,16 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n")
     one_pass = {}
     with contextlib.redirect_stdout(io.StringIO()):
-        datasets = {name: student_code.create_test_dataset(encoder) for name, (_, encoder) in LOADERS.items()}
+        datasets = {name: student_code.create_test_dataset(network.encoder) for name, network in NETWORKS.items()}
     print(f"{'applyIoU':18}{'s a frame':>10}{'/ bare passes':>15}{'handout / ours':>16}")
-    for name, (load, _) in LOADERS.items():
-        bare, ours, handout = bench_apply_iou(load(), datasets[name])
+    for name, network in NETWORKS.items():
+        bare, ours, handout = bench_apply_iou(network.load(), datasets[name])
         one_pass[name] = bare / len(datasets[name])
         print(f"{name:18}{ours / len(datasets[name]):10.2f}{ours / bare:15.3f}{handout / ours:16.2f}")
     libraries = "import torch, segmentation_models_pytorch, albumentations"
     added = import_seconds(f"{libraries}, student_code, utils") - import_seconds(libraries)
     print(f"\nimport student_code, utils adds {added:.2f} s to the libraries")
-    notebook = seconds(lambda: subprocess.run([sys.executable, ROOT / "staff" / "run_notebook.py"], check=True))
+    notebook = seconds(lambda: subprocess.run([sys.executable, "-m", "staff.run_notebook"], cwd=ROOT, check=True))
     passes = sum(one_pass[name] * number for name, number in NOTEBOOK_PASSES.items())
     print(f"the notebook takes {notebook:.0f} s, the forward passes in it {passes:.0f} s")
 

@@ -8,7 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-import render_street
+from data import render_street
 from staff.figures.style import (
     CAR,
     CLASS_COLOURS,

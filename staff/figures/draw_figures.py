@@ -4,12 +4,7 @@ Run it with ``make figures``. Every figure is a function that returns a matplotl
 ``style.py``, the sizes of the networks in ``architectures.py``.
 """
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "data")]
-
+from staff import ROOT
 from staff.figures import concepts, networks
 from staff.figures.style import save, style
 

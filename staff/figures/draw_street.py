@@ -3,16 +3,12 @@
 Needs the test frames (`make data`). The frame is a figure here, credited to Brostow et al.; it is not part of the data.
 """
 
-import sys
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "proj2_code"))
 
 import student_code
 import utils

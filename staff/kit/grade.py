@@ -1,7 +1,7 @@
 """Grade submissions here as Gradescope would, with the very zip that it runs.
 
-    python staff/kit/grade.py gburdell3.zip       a table, whose last line is the total
-    python staff/kit/grade.py --all submissions/  every zip and folder in it, in parallel, into grades.csv
+    python -m staff.kit.grade gburdell3.zip       a table, whose last line is the total
+    python -m staff.kit.grade --all submissions/  every zip and folder in it, in parallel, into grades.csv
 
 The students' code runs on this machine. README.md says how far the grader shuts it in.
 """
@@ -19,10 +19,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import make_autograder
-
-sys.path.insert(0, str(make_autograder.KIT))
-from grader import submission
+from staff.kit import make_autograder
+from staff.kit.autograder.grader import submission
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Make the report: proj2_template.pptx for students, dist/proj2_reference.pptx and .pdf with the answers for staff.
 
-    python staff/kit/make_report.py
+    python -m staff.kit.make_report
 
 The template needs nothing but this repository. The reference copy takes its scores from build/iou.csv and its pictures
 from build/proj2.ipynb, both written by `make run`; the PDF is made by LibreOffice where it is installed.
@@ -13,9 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
+from staff import ROOT
 from staff.kit.report.deck import Filling, make_deck
 from staff.kit.report.inputs import NotebookPictures, ReportError, read_scores
 

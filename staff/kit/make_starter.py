@@ -1,4 +1,4 @@
-"""Generate what students receive: `python staff/kit/make_starter.py` writes dist/proj2_starter.zip.
+"""Generate what students receive: `python -m staff.kit.make_starter` writes dist/proj2_starter.zip.
 
 Everything comes from the reference. In student_code.py and in the notebook's answers, the lines from
 `### BEGIN SOLUTION` to `### END SOLUTION` (nbgrader's marks; in Markdown inside `<!-- -->`) give way to a TO-DO or to
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import nbformat
 
-from archive import write_zip
+from staff import ROOT
+from staff.files import write_zip
 
-ROOT = Path(__file__).resolve().parents[2]
 STARTER = Path(__file__).parent / "starter"  # what students receive and the reference does not have
 FOLDER = "proj2"  # the one folder in the zip
 

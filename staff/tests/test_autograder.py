@@ -19,12 +19,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from staff import ROOT
+from staff.kit import make_starter
+
 KIT = ROOT / "staff" / "kit"
 SUBMISSIONS = Path(__file__).with_name("submissions")
-sys.path.insert(0, str(KIT))
-
-import make_starter
 
 GOOD = {"1": 15, "2": 15, "3": 20, "4": 0, "5": 20, "6": 0, "EC": 0}
 FULL = {"1": 15, "2": 15, "3": 20, "4": 15, "5": 20, "6": 15, "EC": 10}

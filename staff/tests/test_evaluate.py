@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,13 +16,9 @@ import torch
 from torch import nn
 from torchmetrics.classification import BinaryJaccardIndex, BinaryPrecision, BinaryRecall
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "staff" / "training"))
-
-import evaluate
-import model_card
-import plot_curves
-from evaluate import Counts
+from staff import ROOT, evaluate
+from staff.evaluate import Counts
+from staff.training import curves, model_card
 
 
 class Reddish(nn.Module):
@@ -55,7 +52,7 @@ def street(tmp_path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def stand_ins(monkeypatch):
-    monkeypatch.setattr(evaluate, "LOADERS", {"Reddish": (Reddish, "resnet50")})
+    monkeypatch.setattr(evaluate, "NETWORKS", {"Reddish": SimpleNamespace(load=Reddish, encoder="resnet50")})
 
 
 def test_counts_agree_with_torchmetrics():
@@ -136,19 +133,17 @@ def test_the_model_card_is_what_the_program_writes(claimed):
     assert (ROOT / "models" / "README.md").read_text(encoding="utf-8") == model_card.card(claimed, lineages)
 
 
-@pytest.mark.parametrize("program", ["train", "export", "evaluate", "model_card"])
-def test_each_program_finds_what_it_imports(program, tmp_path):
-    script = ROOT / "staff" / "training" / f"{program}.py"
-    code = f"import runpy; runpy.run_path({str(script)!r}, run_name='imported')"
+@pytest.mark.parametrize("program", ["training.train", "training.export", "evaluate", "training.model_card"])
+def test_each_program_finds_what_it_imports(program):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    path = f"import sys; sys.path[0] = {str(script.parent)!r}; "
-    finished = subprocess.run([sys.executable, "-c", path + code], cwd=tmp_path, env=environment, capture_output=True)
+    command = [sys.executable, "-c", f"import staff.{program}"]
+    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     assert finished.returncode == 0, finished.stderr.decode()
 
 
 def test_the_card_names_each_score_below_the_handouts(monkeypatch):
-    monkeypatch.setattr(model_card, "HANDOUT", {"A": (0.9, 0.8), "B": (0.7, 0.6)})
-    monkeypatch.setattr(model_card, "LOADERS", ("A", "B"))
+    published = {"A": SimpleNamespace(handout=(0.9, 0.8)), "B": SimpleNamespace(handout=(0.7, 0.6))}
+    monkeypatch.setattr(model_card, "NETWORKS", published)
     scores = {"A": ("0.8750", "0.8000"), "B": ("0.7500", "0.5000")}
     rows = [
         {"set": "test", "model": model, "frame": frame, "iou": iou}
@@ -157,7 +152,7 @@ def test_the_card_names_each_score_below_the_handouts(monkeypatch):
     ]
     sentence = model_card.shortfalls(rows)
     assert "A by 0.0250 on x" in sentence and "B by 0.1000 on y" in sentence and sentence.count(" by ") == 2
-    monkeypatch.setattr(model_card, "HANDOUT", {"A": (0.1, 0.1), "B": (0.1, 0.1)})
+    monkeypatch.setattr(model_card, "NETWORKS", dict.fromkeys("AB", SimpleNamespace(handout=(0.1, 0.1))))
     assert model_card.shortfalls(rows) == "All of them are at or above those."
 
 
@@ -173,7 +168,7 @@ def test_the_model_card_tells_which_models_saw_val_and_what_they_scored_before()
 def test_the_card_says_whose_scores_on_val_are_no_test():
     lineages = {"fpn_vgg19": [{}], "fpn_resnet50": [{"include_val": False}], "pspnet_resnet50": [{"include_val": True}]}
     scores = {"frame": "all", "iou": "0.8", "precision": "0.9", "recall": "0.9"}
-    rows = [{"set": name, "model": model} | scores for name in ("val", "test") for model in model_card.RECIPE_OF]
+    rows = [{"set": name, "model": model} | scores for name in ("val", "test") for model in model_card.NETWORKS]
     told = [line.split(" | ")[1] for line in model_card.set_table(rows, lineages).splitlines()]
     assert told == ["val", "test", "val", "test", "val, trained on", "test"]
 
@@ -199,7 +194,7 @@ def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_stages(tmp_
     for name, text in logs.items():
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "metrics.csv").write_text(text)
-    rows = plot_curves.gather(tmp_path, earlier)
+    rows = curves.gather(tmp_path, earlier)
     points = [(row["model"], row["stage"], int(row["step"]), row["hours"], row["loss"]) for row in rows]
     assert points == [
         ("net", "zeroth", 9, "0.2500", "3.0"),

@@ -11,8 +11,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-import render_street
 import utils
+from data import render_street
 from staff.figures import architectures as sizes
 from staff.figures import concepts
 from staff.figures.draw_figures import FIGURES, ROOT

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from local_server import LocalServer
 
-import get_camvid
+from data import get_camvid
+from staff.tests.local_server import LocalServer
 
 REAL = os.environ.get("CAMVID_DIR")
 HANDOUT = [f"{split}/{frame}.png" for split in ("test", "testannot") for frame in get_camvid.HANDOUT_FRAMES]
@@ -244,7 +244,7 @@ import dataclasses, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
 sys.path.insert(0, sys.argv[1])
-import get_camvid
+from data import get_camvid
 source = dataclasses.replace(get_camvid.CAMVID, base_url=sys.argv[4])
 sys.exit(get_camvid.main([], Path(sys.argv[2]), sys.argv[3], source))
 """

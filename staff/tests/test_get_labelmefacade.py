@@ -5,19 +5,15 @@ import hashlib
 import io
 import os
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from local_server import LocalServer
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "staff" / "training"))
-
-import get_labelmefacade as lmf
+from staff.tests.local_server import LocalServer
+from staff.training import labelmefacade as lmf
 
 REAL = os.environ.get("LABELMEFACADE_DIR")
 COLOURS = {

@@ -15,9 +15,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from staff import run_notebook
+from staff import ROOT, run_notebook
 
-ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "proj2.ipynb"
 MODELS = ["FPN-VGG19", "FPN-ResNet50", "PSPNet-ResNet50"]
 
@@ -216,7 +215,8 @@ def project_copy(folder):
         ignored = shutil.ignore_patterns("CamVid", "LabelMeFacade", "__pycache__", ".*")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
     (folder / "staff").mkdir()
-    shutil.copy(ROOT / "staff" / "run_notebook.py", folder / "staff")
+    for program in ("__init__.py", "files.py", "run_notebook.py"):
+        shutil.copy(ROOT / "staff" / program, folder / "staff")
     shutil.copy(NOTEBOOK, folder)
     (folder / "models").symlink_to(ROOT / "models")
     return folder
@@ -231,8 +231,8 @@ def run_copy(folder, *options):
     environment = {name: value for name, value in os.environ.items() if name not in ("CAMVID_DIR", "MPLBACKEND")}
     environment |= {"PYTHONPATH": str(obstacles), "NETWORK_LOG": str(obstacles / "log")}
     done = subprocess.run(
-        [sys.executable, str(folder / "staff" / "run_notebook.py"), *options],
-        cwd=folder.parent,
+        [sys.executable, "-m", "staff.run_notebook", *options],
+        cwd=folder,
         env=environment,
         capture_output=True,
         encoding="utf-8",

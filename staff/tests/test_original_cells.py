@@ -10,9 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from staff import run_notebook
-
-ROOT = Path(__file__).resolve().parents[2]
+from staff import ROOT, run_notebook
 
 SETUP = """
 import os

@@ -3,15 +3,11 @@
 import csv
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "staff" / "training"))
-
-import model_card
+from staff import ROOT
+from staff.training import model_card
 
 READMES = [
     ROOT / "README.md",
@@ -37,6 +33,7 @@ def test_every_link_and_program_is_there(readme):
     text = readme.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
     programs = [word for word in re.findall(r"python ([\w/.]+\.py)", text) if "my_" not in word]
+    programs += [f"{name.replace('.', '/')}.py" for name in re.findall(r"python -m (staff[\w.]+)", text)]
     for path in [readme.parent / link for link in links] + [ROOT / program for program in programs]:
         assert path.exists(), f"{readme} names {path}"
 
@@ -59,6 +56,7 @@ def test_the_scores_are_those_of_the_model_card():
 def test_make_targets_name_programs_that_are_there(target):
     commands = subprocess.check_output(["make", "--dry-run", "--always-make", target], cwd=ROOT, text=True)
     programs = re.findall(r"\.venv/bin/python (?!-)(\S+\.py)", commands)
+    programs += [f"{name.replace('.', '/')}.py" for name in re.findall(r"\.venv/bin/python -m (staff\S+)", commands)]
     assert programs or "-m pytest" in commands
     for program in programs:
         assert (ROOT / program).is_file(), program

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-import render_street as street
+from data import render_street as street
 
 SAMPLE = Path(street.__file__).parent / "sample"
 NAMES = sorted(street.SAMPLE_SEEDS)

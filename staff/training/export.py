@@ -1,4 +1,4 @@
-"""Turn a trained stage into a weight file of the course: `python staff/training/export.py MODEL WEIGHTS`.
+"""Turn a trained stage into a weight file of the course: `python -m staff.training.export MODEL WEIGHTS`.
 
 MODEL is a recipe's name, WEIGHTS a stage's `weights.pt`, a training checkpoint or an earlier course file. Written are
 `models/<name>_best_model_weights.pt` (one output, float16, batch-norm statistics float32, layers that never run as
@@ -17,12 +17,14 @@ import torch
 from torch import nn
 from torchmetrics.classification import BinaryJaccardIndex
 
-import batch_norm
-from starts import HEAD, read_state
-from street_data import Frame, WholeFrames, camvid
-from task import CAR_OUTPUT, build_network
-from train import read_recipe
-from weight_files import FILES, MODELS, lineage_of, read_lineages, replace
+from staff.files import replace
+from staff.models import FILES, MODELS
+from staff.training import batch_norm
+from staff.training.data import Frame, WholeFrames, camvid
+from staff.training.starts import HEAD, read_state
+from staff.training.task import CAR_OUTPUT, build_network
+from staff.training.train import read_recipe
+from staff.training.weight_files import lineage_of, read_lineages
 
 TOLERANCE = 0.002
 

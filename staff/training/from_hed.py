@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import torch
 
-from weight_files import replace
+from staff.files import replace
 
 CONVOLUTIONS = {1: (0, 2), 2: (5, 7), 3: (10, 12, 14), 4: (19, 21, 23), 5: (28, 30, 32)}
 IDENTITIES = {16: 256, 25: 512, 34: 512}

@@ -1,11 +1,10 @@
-"""Measure the three models and write their card: `python staff/training/model_card.py`.
+"""Measure the three models and write their card: `python -m staff.training.model_card`.
 
 Needs CamVid's val split and test frames (`make train-data`). Writes to `models/`: `scores.csv`, how each frame of val,
 test and sample is met; `README.md`, from it and from `lineage.json`; `failures.png`, the rendered scenes on which the
 models do worst. Puts the scores of the test frames into the project's README too.
 """
 
-import sys
 import textwrap
 from pathlib import Path
 
@@ -13,25 +12,19 @@ import cv2
 import numpy as np
 from torchinfo import summary
 
-from evaluate import LOADERS, ROOT, evaluate_all, write_scores
-
-sys.path.insert(0, str(ROOT / "data"))
-
-from export import unused_layers
-from render_street import SAMPLE_SEEDS, render
-from weight_files import FILES, MODELS, read_lineages, replace
+from data.render_street import SAMPLE_SEEDS, render
+from staff import ROOT
+from staff.evaluate import evaluate_all, write_scores
+from staff.files import replace
+from staff.models import MODELS, NETWORKS
+from staff.training.export import unused_layers
+from staff.training.weight_files import read_lineages
 
 SETS = {
     "val": (ROOT / "data" / "CamVid" / "val", ROOT / "data" / "CamVid" / "valannot"),
     "test": (ROOT / "data" / "CamVid" / "test", ROOT / "data" / "CamVid" / "testannot"),
     "sample": (ROOT / "data" / "sample" / "test", ROOT / "data" / "sample" / "testannot"),
 }
-HANDOUT = {
-    "FPN-VGG19": (0.9223, 0.9312, 0.9415),
-    "FPN-ResNet50": (0.8864, 0.9095, 0.9393),
-    "PSPNet-ResNet50": (0.8106, 0.9054, 0.9005),
-}
-RECIPE_OF = {"FPN-VGG19": "fpn_vgg19", "FPN-ResNet50": "fpn_resnet50", "PSPNet-ResNet50": "pspnet_resnet50"}
 RENDERINGS = 30
 
 TEST_HEAD = """\
@@ -131,29 +124,28 @@ def update_readme(rows: list[dict], readme: Path) -> None:
 
 def network_table() -> str:
     lines = []
-    for model, (load, _) in LOADERS.items():
-        network = summary(load(), (1, 3, 384, 480), verbose=0)
-        size = f"{network.total_params:,} | {network.total_mult_adds / 1e9:.2f}"
-        lines.append(f"| {model} | `{FILES[RECIPE_OF[model]]}` | {size} |")
+    for model, network in NETWORKS.items():
+        table = summary(network.load(), (1, 3, 384, 480), verbose=0)
+        size = f"{table.total_params:,} | {table.total_mult_adds / 1e9:.2f}"
+        lines.append(f"| {model} | `{network.file}` | {size} |")
     return "\n".join(lines)
 
 
 def idle_parameters() -> int:
     """How many of PSPNet's parameters never run."""
-    load, _ = LOADERS["PSPNet-ResNet50"]
-    network = load()
+    network = NETWORKS["PSPNet-ResNet50"].load()
     return sum(p.numel() for name, p in network.named_parameters() if name.startswith(unused_layers(network)))
 
 
 def frame_scores(rows: list[dict], model: str) -> list[tuple[str, float, float]]:
     """(frame, score, the handout's score) of each test frame."""
     frames = [r for r in rows if r["set"] == "test" and r["model"] == model and r["frame"] != "all"]
-    return [(r["frame"], float(r["iou"]), handout) for r, handout in zip(frames, HANDOUT[model], strict=True)]
+    return [(r["frame"], float(r["iou"]), handout) for r, handout in zip(frames, NETWORKS[model].handout, strict=True)]
 
 
 def test_table(rows: list[dict]) -> str:
     lines = []
-    for model in LOADERS:
+    for model in NETWORKS:
         cells = (f"{score:.4f} ({handout:.4f})" for _, score, handout in frame_scores(rows, model))
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -163,7 +155,7 @@ def shortfalls(rows: list[dict]) -> str:
     """A sentence on the scores that are below the handout's, and by how much."""
     below = [
         f"{model} by {handout - score:.4f} on {frame}"
-        for model in LOADERS
+        for model in NETWORKS
         for frame, score, handout in frame_scores(rows, model)
         if score < handout
     ]
@@ -174,9 +166,9 @@ def shortfalls(rows: list[dict]) -> str:
 
 def set_table(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
     lines = []
-    for model, recipe in RECIPE_OF.items():
+    for model, network in NETWORKS.items():
         for r in (r for r in rows if r["model"] == model and r["frame"] == "all"):
-            of = "val, trained on" if r["set"] == "val" and saw_val(lineages[recipe]) else r["set"]
+            of = "val, trained on" if r["set"] == "val" and saw_val(lineages[network.recipe]) else r["set"]
             lines.append(f"| {model} | {of} | {r['iou']} | {r['precision']} | {r['recall']} |")
     return "\n".join(lines)
 
@@ -188,8 +180,8 @@ def saw_val(stages: list[dict]) -> bool:
 def lineage_list(lineages: dict[str, list[dict]]) -> str:
     """A list a model: each stage with what it began from, its steps, crops and hours."""
     paragraphs = []
-    for model, recipe in RECIPE_OF.items():
-        stages = lineages[recipe]
+    for model, network in NETWORKS.items():
+        stages = lineages[network.recipe]
         lines = [f"**{model}**:", ""]
         for number, stage in enumerate(stages, 1):
             mix = ", ".join(f"{share:.0%} {source}" for source, share in stage["mix"].items())
@@ -206,8 +198,8 @@ def lineage_list(lineages: dict[str, list[dict]]) -> str:
 def trained_on_val(lineages: dict[str, list[dict]]) -> str:
     """A paragraph on the models whose scores on val are no test of them, and what they had before they saw it."""
     seen = []
-    for model, recipe in RECIPE_OF.items():
-        stages = lineages[recipe]
+    for model, network in NETWORKS.items():
+        stages = lineages[network.recipe]
         if saw_val(stages):
             before = [f"{stage['val_iou']:.3f}" for stage in stages if stage.get("val_iou")]
             seen.append(f"{model}, which had {before[-1] if before else 'not been scored there'} before")
@@ -241,8 +233,8 @@ def draw_failures(folder: Path, target: Path) -> None:
         cv2.imwrite(str(folder / "test" / f"{seed}.png"), image[..., ::-1])
         cv2.imwrite(str(folder / "testannot" / f"{seed}.png"), labels)
     evaluate_all(folder / "test", folder / "testannot", folder, worst=3)
-    sheets = [cv2.imread(str(folder / f"worst_{model}.png")) for model in LOADERS]
-    for model, sheet in zip(LOADERS, sheets, strict=True):
+    sheets = [cv2.imread(str(folder / f"worst_{model}.png")) for model in NETWORKS]
+    for model, sheet in zip(NETWORKS, sheets, strict=True):
         cv2.putText(sheet, model, (8, 44), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
     smaller = cv2.resize(np.vstack(sheets), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     replace(target, lambda partial: partial.write_bytes(cv2.imencode(".png", smaller)[1].tobytes()))

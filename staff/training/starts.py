@@ -6,9 +6,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-import batch_norm
-import from_hed
-from street_data import StreetCrops
+from staff.training import batch_norm, from_hed
+from staff.training.data import StreetCrops
 
 HEAD = "segmentation_head.0"
 

@@ -11,7 +11,7 @@ from segmentation_models_pytorch.losses import DiceLoss, SoftBCEWithLogitsLoss
 from torch import nn
 from torchmetrics.classification import BinaryJaccardIndex
 
-from street_data import CAR, IGNORED, UNLABELLED
+from staff.training.data import CAR, IGNORED, UNLABELLED
 
 CAR_OUTPUT = 12
 OUTPUTS = 13

@@ -1,4 +1,4 @@
-"""Train the three models by their recipes, stage by stage: `python staff/training/train.py [MODEL|all]`.
+"""Train the three models by their recipes, stage by stage: `python -m staff.training.train [MODEL|all]`.
 
 A recipe (`recipes/MODEL.yaml`) names the network, its start and its stages. Each stage leaves `weights.pt` (the
 moving average of the weights, all thirteen outputs) in `runs/MODEL/STAGE/`, beside its checkpoint and its logs.
@@ -22,10 +22,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from starts import HEAD, load_matching, load_start, read_state
-from street_data import DATA, ROOT, Sampling, StreetCrops, StreetData
-from task import OUTPUTS, SegmentationTask, build_network
-from weight_files import lineage_of, name_network, replace
+from staff import ROOT
+from staff.files import replace
+from staff.training.data import DATA, Sampling, StreetCrops, StreetData
+from staff.training.starts import HEAD, load_matching, load_start, read_state
+from staff.training.task import OUTPUTS, SegmentationTask, build_network
+from staff.training.weight_files import lineage_of, name_network
 
 RECIPES = Path(__file__).parent / "recipes"
 RUNS = ROOT / "runs"

@@ -1,33 +1,16 @@
 """The weight files of `models/` and of the stages: where they are, where they came from, how one is put in place."""
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from street_data import ROOT
-
-MODELS = ROOT / "models"
-FILES = {
-    "fpn_vgg19": "vgg19_best_model_weights.pt",
-    "fpn_resnet50": "resnet50_best_model_weights.pt",
-    "pspnet_resnet50": "pspnet_resnet50_best_model_weights.pt",
-}
+from staff.models import FILES
 
 
 def name_network(architecture: str, encoder: str) -> str:
     """The key of ``FILES`` that a network has there, whatever its recipe's name; a folded `_bn` is no difference."""
     return f"{architecture}_{encoder.removesuffix('_bn')}"
-
-
-def replace(target: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside ``target``, then put it in its place, so that no half file is ever seen."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    write(partial)
-    os.replace(partial, target)
 
 
 def read_lineages(models: Path) -> dict[str, list[dict]]:

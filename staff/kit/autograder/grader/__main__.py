@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tests import TESTS
 
-from grader import submission, values
-from grader.results import Results
-from grader.testing import UNREADABLE, Broken, Failed, Student
+from . import submission, values
+from .results import Results
+from .testing import UNREADABLE, Broken, Failed, Student
 
 SOURCE = Path(__file__).resolve().parent.parent
 SECRET = ("grader", "tests", "reference.py", "expected.values")

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from grader import confinement, values, worker
+from . import confinement, values, worker
 
 
 def main() -> None:

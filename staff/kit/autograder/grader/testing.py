@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from grader import confinement, supervisor, values
-from grader.values import Tensor, Thing
+from . import confinement, supervisor, values
+from .values import Tensor, Thing
 
 # What a student's function must not be made of, among the names a worker traces (see worker._tracing).
 FORBIDDEN = {

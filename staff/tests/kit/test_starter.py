@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
 from xml.etree import ElementTree
 
 import nbclient
@@ -15,11 +14,9 @@ import nbformat
 import pptx
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "staff" / "kit"))
-
-import make_starter
-from archive import write_zip
+from staff import ROOT
+from staff.files import write_zip
+from staff.kit import make_starter
 
 TODO_OF_TEST = {
     "test_sigmoid": "TO-DO 1: sigmoid",

@@ -1,7 +1,7 @@
 """Get LabelMeFacade, 632 street photographs with hand-drawn labels, in CamVid's classes: more streets to train on.
 
-    python staff/training/get_labelmefacade.py               fetch the originals and prepare them
-    python staff/training/get_labelmefacade.py --from DIR    use a folder that holds the prepared photographs
+    python -m staff.training.labelmefacade               fetch the originals and prepare them
+    python -m staff.training.labelmefacade --from DIR    use a folder that holds the prepared photographs
 
 The result is data/LabelMeFacade with images/*.jpg and annot/*.png. The originals (945 label images, then the
 photographs that are wanted) are fetched from the public repository cvjena/labelmefacade, each held against its SHA-256,
@@ -25,10 +25,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "data"))
-
-import get_camvid
+from data import get_camvid
+from staff import ROOT
 
 TARGET = ROOT / "data" / "LabelMeFacade"
 REGISTRY = Path(__file__).with_name("labelmefacade_registry.txt")

@@ -4,7 +4,6 @@ Label images keep CamVid's twelve ids. Id 11 (unlabelled) counts as "not car", a
 IGNORED (255) counts as nothing at all: LabelMeFacade's unlabelled pixels, in which cars may hide.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,11 +17,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "data"
-sys.path.insert(0, str(DATA))
+from data.render_street import SAMPLE_SEEDS, render
+from staff import ROOT
 
-from render_street import SAMPLE_SEEDS, render
+DATA = ROOT / "data"
 
 CAR, UNLABELLED, IGNORED = 8, 11, 255
 RENDERED_POOL = 256

@@ -1,8 +1,20 @@
-"""Write a zip whose bytes depend on nothing but its contents."""
+"""Write a file whole or not at all."""
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+
+
+def replace(target: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside ``target``, then put it in place: a half-written file is never seen."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".part")
+    try:
+        write(partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_zip(target: Path, files: dict[str, bytes]) -> None:

@@ -23,13 +23,13 @@ from PIL import Image
 from pptx import Presentation
 from pptx.util import Emu, Pt
 
+from staff import ROOT
 from staff.figures.concepts import question_masks
 from staff.kit import make_report
 from staff.kit.report import content, design
 from staff.kit.report.deck import Filling, make_deck
 from staff.kit.report.inputs import FPN_RESNET50, FPN_VGG19, MODELS, PSP_RESNET50, NotebookPictures, ReportError, Scores
 
-ROOT = Path(__file__).resolve().parents[2]
 PARTS = [
     *("1.1", "1.2", "1.3", "2.1a", "2.1b", "2.1c", "2.2a", "2.2b", "2.3a", "2.3b", "2.4a", "2.4b"),
     *("3.1a", "3.1b", "3.2", "3.3", "EC 1", "EC 2"),
@@ -628,13 +628,12 @@ def test_notebook_has_the_cells_that_the_report_shows():
     assert set(all_cells()) <= code
 
 
-def test_runs_as_a_program_from_any_folder(tmp_path, template):
+def test_runs_as_a_program(tmp_path, template):
     root = tmp_path / "Entwürfe für später"
-    shutil.copytree(ROOT / "staff" / "kit" / "report", root / "staff" / "kit" / "report")
-    shutil.copy(ROOT / "staff" / "kit" / "make_report.py", root / "staff" / "kit")
+    shutil.copytree(ROOT / "staff", root / "staff", ignore=shutil.ignore_patterns("tests", "__pycache__"))
     (root / "proj2_code").mkdir()
     shutil.copy(ROOT / "proj2_code" / "iou_question.png", root / "proj2_code")
-    command = [sys.executable, str(root / "staff" / "kit" / "make_report.py")]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    command = [sys.executable, "-m", "staff.kit.make_report"]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert run.returncode == 1 and "make run" in run.stderr and "Traceback" not in run.stderr
     assert (root / "proj2_template.pptx").read_bytes() == template

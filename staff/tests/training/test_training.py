@@ -17,18 +17,10 @@ import torch
 import yaml
 from torch import nn
 
-TRAINING = Path(__file__).resolve().parents[1] / "training"
-START_WORDS = ("imagenet", "hed", "none")
-TINY = "fpn_resnet18"
-sys.path.insert(0, str(TRAINING))
-
-import batch_norm
-import export as export_module
-import from_hed
-import train as train_module
-import weight_files
-from starts import load_matching, load_start, read_state
-from street_data import (
+from staff.training import batch_norm, from_hed, weight_files
+from staff.training import export as export_module
+from staff.training import train as train_module
+from staff.training.data import (
     CAR,
     IGNORED,
     Sampling,
@@ -40,7 +32,19 @@ from street_data import (
     labelmefacade,
     paste_cars,
 )
-from task import CAR_OUTPUT, OUTPUTS, SegmentationTask, StreetLoss, build_network, divergence, relative_distance
+from staff.training.starts import load_matching, load_start, read_state
+from staff.training.task import (
+    CAR_OUTPUT,
+    OUTPUTS,
+    SegmentationTask,
+    StreetLoss,
+    build_network,
+    divergence,
+    relative_distance,
+)
+
+START_WORDS = ("imagenet", "hed", "none")
+TINY = "fpn_resnet18"
 
 
 @pytest.fixture(scope="module")
@@ -283,8 +287,7 @@ def test_two_processes_end_with_equal_weights(tmp_path, data, recipe, model):
         f"""
 import hashlib, sys
 from pathlib import Path
-sys.path.insert(0, {str(TRAINING)!r})
-import train
+from staff.training import train
 
 class Report(train.Clock):
     def on_train_end(self, trainer, task):

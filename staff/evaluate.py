@@ -1,4 +1,4 @@
-"""Score the three models on a folder of CamVid's format: `python staff/training/evaluate.py --images DIR --masks DIR`.
+"""Score the three models on a folder of CamVid's format: `python -m staff.evaluate --images DIR --masks DIR`.
 
 Without folders: the handout's test frames, or the rendered sample where CamVid has not been fetched. Leaves
 `scores.csv` (per frame and, as frame "all", over the data set: IoU, precision, recall) and `worst_MODEL.png`, a contact
@@ -7,7 +7,6 @@ sheet of each model's worst frames, in `build/evaluation/`.
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +17,9 @@ from torch import nn
 from torchmetrics.functional.classification import binary_stat_scores
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "proj2_code"))
-
-import student_code
 import utils
-
-LOADERS = {
-    "FPN-VGG19": (student_code.load_FPN_vgg19, "vgg19"),
-    "FPN-ResNet50": (student_code.load_FPN_resnet50, "resnet50"),
-    "PSPNet-ResNet50": (student_code.load_PSP_resnet50, "resnet50"),
-}
+from staff import ROOT
+from staff.models import NETWORKS
 
 
 class Counts(NamedTuple):
@@ -121,8 +112,8 @@ def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[d
     """Evaluate the three models, write the CSV and the contact sheets to ``out``, return the CSV's rows."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for name, (load, encoder) in LOADERS.items():
-        model, dataset = load(), build_dataset(images, masks, encoder)
+    for name, network in NETWORKS.items():
+        model, dataset = network.load(), build_dataset(images, masks, network.encoder)
         counts = evaluate(model, dataset, name)
         rows += [row(name, frame, frame_counts) for frame, frame_counts in zip(dataset.names, counts, strict=True)]
         rows.append(row(name, "all", total(counts)))
