@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ import torch
 import yaml
 from torch import nn
 
+from staff import ROOT
 from staff.training import batch_norm, from_hed, weight_files
 from staff.training import export as export_module
 from staff.training import train as train_module
@@ -303,7 +305,9 @@ train.train({str(two_stages)!r}, train.parse_arguments(sys.argv[1:]))
 """
     )
     words = ["--fast-dev-run", "--devices", "2", "--accelerator", "cpu", "--runs", tmp_path / "runs", "--data", data]
-    finished = subprocess.run([sys.executable, script, *map(str, words)], capture_output=True, text=True)
+    command = [sys.executable, script, *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-2000:]
     first, second = ((tmp_path / f"rank{rank}").read_text().splitlines() for rank in (0, 1))
     assert first == second and len(first) == 2 and first[0].startswith("2 ") and first[0] != first[1]
