@@ -65,15 +65,12 @@ def camvid(split: str, data: Path = DATA) -> dict[str, Frame]:
 
 @cache
 def labelmefacade(data: Path = DATA) -> list[Frame]:
-    """The street photographs; pixels where the hand label and the soft label contradict each other are ignored."""
+    """The street photographs; their unlabelled pixels are ignored."""
     folder = data / "LabelMeFacade"
     frames = []
     for image_path in sorted((folder / "images").glob("*.jpg")):
         image, labels = read_frame(image_path, folder / "annot" / f"{image_path.stem}.png")
         labels[labels == UNLABELLED] = IGNORED
-        soft = cv2.imread(str(folder / "soft" / f"{image_path.stem}.png"), cv2.IMREAD_GRAYSCALE)
-        if soft is not None:
-            labels[np.where(labels == CAR, soft < 64, soft > 191)] = IGNORED
         frames.append((image, labels))
     return frames or nothing_in(folder)
 
@@ -89,10 +86,21 @@ def rendered(index: int) -> Frame:
 
 
 class StreetCrops(Dataset):
-    """Endless variety, yet reproducible: crop ``i`` of epoch ``e`` is the same on every run and machine."""
+    """Endless variety, yet reproducible: crop ``i`` of epoch ``e`` is the same on every run and machine.
 
-    def __init__(self, sampling: Sampling, length: int, seed: int, data: Path = DATA):
+    ``photographs`` takes the place of LabelMeFacade's frames as they are on disk.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        length: int,
+        seed: int,
+        data: Path = DATA,
+        photographs: list[Frame] | None = None,
+    ):
         self.sampling, self.length, self.seed = sampling, length, seed
+        self.photographs = photographs
         self.sources = self._sources(data)
         self.transform = get_training_transform(sampling)
 
@@ -103,7 +111,7 @@ class StreetCrops(Dataset):
             if dataset == "camvid":
                 sources[name] = self._camvid_frames(data, drive)
             elif name == "labelmefacade":
-                sources[name] = labelmefacade(data)
+                sources[name] = self.photographs or labelmefacade(data)
             elif name == "rendered":
                 sources[name] = range(RENDERED_POOL)
             else:
@@ -220,15 +228,24 @@ class WholeFrames(Dataset):
 class StreetData(lightning.LightningDataModule):
     """Crops to train on, val (and the held-out drive) to choose by."""
 
-    def __init__(self, sampling: Sampling, batch_size: int, steps_per_epoch: int, seed: int, data: Path = DATA):
+    def __init__(
+        self,
+        sampling: Sampling,
+        batch_size: int,
+        steps_per_epoch: int,
+        seed: int,
+        data: Path = DATA,
+        photographs: list[Frame] | None = None,
+    ):
         super().__init__()
+        self.photographs = photographs
         self.sampling, self.batch_size, self.steps_per_epoch = sampling, batch_size, steps_per_epoch
         self.seed, self.data = seed, data
 
     def train_dataloader(self) -> DataLoader:
         # Rebuilt every epoch: the seed moves on with the steps, so a resumed run sees the crops it would have seen.
         length = self.steps_per_epoch * self.batch_size * self.trainer.world_size
-        crops = StreetCrops(self.sampling, length, self.seed + self.trainer.global_step, self.data)
+        crops = StreetCrops(self.sampling, length, self.seed + self.trainer.global_step, self.data, self.photographs)
         return DataLoader(crops, self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> list[DataLoader]:

