@@ -12,6 +12,7 @@ import math
 import shutil
 import subprocess
 import time
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -168,8 +169,13 @@ def build_task(recipe: dict, stage: dict, start: str, arguments: argparse.Namesp
 
 def check_labels(name: str, arguments: argparse.Namespace) -> list[Frame]:
     """LabelMeFacade's frames without the labels that the FPN-ResNet50 of stage ``name`` contradicts."""
-    file = ROOT / resolve(name, arguments)
-    return ignore_doubtful(labelmefacade(arguments.data), build_teacher(read_state(file), file, every_output=True))
+    return checked_photographs(ROOT / resolve(name, arguments), arguments.data, 8 if arguments.fast_dev_run else None)
+
+
+@cache
+def checked_photographs(file: Path, data: Path, number: int | None) -> list[Frame]:
+    network = build_teacher(read_state(file), file, every_output=True)
+    return ignore_doubtful(labelmefacade(data)[:number], network)
 
 
 def build_teacher(state: dict[str, torch.Tensor], file: Path, every_output: bool) -> torch.nn.Module:

@@ -602,9 +602,8 @@ def test_vgg19_gives_on_prepared_rgb_what_the_package_gives_on_bgr(packed_vgg):
     x = bgr - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
     # The networks pad with zeros before they add the mean, so the first convolution differs along the edge.
     expected = original("block1_conv1", x)
-    prepare = utils.get_preprocessing(utils.get_preprocessing_fn("vgg19"))
     rgb = bgr[0].flip(0).permute(1, 2, 0).numpy()
-    prepared = torch.from_numpy(prepare(image=rgb)["image"])[None].float()
+    prepared = torch.from_numpy(utils.get_preprocessing_fn("vgg19")(rgb)).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
         got = encoder.features[:2](prepared).double()
     torch.testing.assert_close(got[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], rtol=1e-3, atol=2e-2)
