@@ -1,14 +1,11 @@
 """The figures that explain an idea with numbers or a scene: sigmoid, segmentation, convolution, IoU."""
 
-from itertools import count
-from unittest import mock
-
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from data import render_street
+from data.render_street import render
 from staff.figures.style import (
     CAR,
     CLASS_COLOURS,
@@ -80,7 +77,7 @@ def sigmoid() -> Figure:
 def semantic_segmentation() -> Figure:
     """Return a rendered street scene, its classes with their legend, and its cars told apart as instances."""
     fig, ax = page(77)
-    image, labels = render_street.render(STREET_SEED)
+    image, labels, cars = render(STREET_SEED, instances=True)
     names = list(CLASS_COLOURS)
     w, h = 43.4, 43.4 * 0.75
     left, right, upper, lower = 1, 45.6, 40.3, 1
@@ -93,31 +90,13 @@ def semantic_segmentation() -> Figure:
         text(ax, x + w / 2, y + h + 2.2, words, weight="bold")
     picture(ax, left, upper, w, h, image)
     picture(ax, right, upper, w, h, labels, cmap=ListedColormap(CLASS_COLOURS.values()), vmin=0, vmax=len(names) - 1)
-    cars = number_cars(STREET_SEED)
-    colours = ["#DDE2E7", *CAR_COLOURS[-cars.max() :]]
+    colours = ["#DDE2E7", *CAR_COLOURS[-int(cars.max()) :]]
     picture(ax, left, lower, w, h, cars, cmap=ListedColormap(colours), vmin=0, vmax=len(colours) - 1)
     for i, identity in enumerate(np.unique(labels)):
         x, y = right + 4 + 21 * (i % 2), lower + h - 4.6 - 4.6 * (i // 2)
         ax.add_patch(Rectangle((x, y - 1.3), 3.6, 2.6, fc=CLASS_COLOURS[names[identity]], ec=RULE, lw=1))
         text(ax, x + 5, y, names[identity], ha="left")
     return fig
-
-
-def number_cars(seed: int) -> np.ndarray:
-    """Return the 360 × 480 map of a scene's cars: 0 where there is none, else the car's number, 1 for the farthest.
-
-    The renderer has no instances, but gives every car the class id `CAR`: here that id is another one for each car.
-    """
-    draw_car, first, ids = render_street.draw_car, len(CLASS_COLOURS), count(len(CLASS_COLOURS))
-
-    def draw_numbered(*args, **kwargs):
-        with mock.patch.object(render_street, "CAR", next(ids)):
-            draw_car(*args, **kwargs)
-
-    with mock.patch.object(render_street, "draw_car", draw_numbered):
-        _, labels = render_street.render(seed)
-    visible, numbers = np.unique(np.maximum(labels, first - 1), return_inverse=True)
-    return numbers + (visible[0] >= first)
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:

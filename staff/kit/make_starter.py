@@ -23,7 +23,7 @@ TREE = (
     "LICENSE",
     "data/camvid_registry.txt",
     "data/get_camvid.py",
-    "data/render_street.py",
+    "data/render_street/*.py",
     "data/sample/README.md",
     "data/sample/test/*.png",
     "data/sample/testannot/*.png",

@@ -97,7 +97,7 @@ def test_zip_holds_one_folder_with_what_a_student_needs(archive):
     needed = (
         "README.md Makefile LICENSE pyproject.toml requirements.txt environment.yml proj2.ipynb zip_submission.py "
         "proj2_template.pptx proj2_code/student_code.py proj2_code/utils.py proj2_code/iou_question.png "
-        "data/get_camvid.py data/camvid_registry.txt data/render_street.py proj2_unit_tests/__init__.py "
+        "data/get_camvid.py data/camvid_registry.txt data/render_street/__init__.py proj2_unit_tests/__init__.py "
         "models/vgg19_best_model_weights.pt models/resnet50_best_model_weights.pt "
         "models/pspnet_resnet50_best_model_weights.pt"
     )

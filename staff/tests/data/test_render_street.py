@@ -1,38 +1,56 @@
 """The rendered scenes: CamVid's format, the same every time, and masks that end where the colours end."""
 
 import random
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from data import render_street as street
+from data.render_street import SAMPLE_SEEDS, __main__, people, render, surroundings, vehicles
+from data.render_street.bodies import BODIES, HATCHBACK
+from data.render_street.camera import (
+    BICYCLIST,
+    BUILDING,
+    CAR,
+    FENCE,
+    PEDESTRIAN,
+    POLE,
+    ROAD,
+    TREE,
+    UNLABELLED,
+    Camera,
+    Painter,
+    make_light,
+)
+from data.render_street.ground import make_street, texture_ground
+from data.render_street.scene import Scene, develop, draw_bonnet
+from data.render_street.vehicles import Pose, cast_car_shadow
+from staff import ROOT
 
-SAMPLE = Path(street.__file__).parent / "sample"
-NAMES = sorted(street.SAMPLE_SEEDS)
-BACKDROP = (255, 0, 254, street.ROAD)  # a colour that nothing in a scene has
+SAMPLE = ROOT / "data" / "sample"
+NAMES = sorted(SAMPLE_SEEDS)
+BACKDROP = (255, 0, 254, ROAD)  # a colour that nothing in a scene has
 
 
 @pytest.fixture(scope="module")
 def rendered():
-    return {name: street.render(seed) for name, seed in street.SAMPLE_SEEDS.items()}
+    return {name: render(seed) for name, seed in SAMPLE_SEEDS.items()}
 
 
-def read(folder: str, name: str, root: Path = SAMPLE) -> np.ndarray:
+def read(folder: str, name: str, root=SAMPLE) -> np.ndarray:
     return cv2.imdecode(np.fromfile(root / folder / f"{name}.png", np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def studio(seed: int = 0) -> street.Painter:
+def studio(seed: int = 0) -> Painter:
     """A painter with plain daylight, a level straight road and nothing on the canvas."""
-    light = street.make_light(np.random.default_rng(seed))
-    camera = street.Camera(focal=450.0, height=1.3, horizon=170.0, bend=0.0, hill=0.0)
-    painter = street.Painter(camera, light)
+    light = make_light(np.random.default_rng(seed))
+    camera = Camera(focal=450.0, height=1.3, horizon=170.0, bend=0.0, hill=0.0)
+    painter = Painter(camera, light)
     painter.canvas[:] = BACKDROP
     return painter
 
 
-def painted(painter: street.Painter) -> np.ndarray:
+def painted(painter: Painter) -> np.ndarray:
     """Where the canvas got a new colour."""
     return (painter.canvas[..., :3] != BACKDROP[:3]).any(-1)
 
@@ -60,8 +78,8 @@ def test_sample_has_the_format_of_camvid(name):
     frame, labels = read("test", name), read("testannot", name)
     assert frame.shape == (360, 480, 3) and frame.dtype == np.uint8
     assert labels.shape == (360, 480) and labels.dtype == np.uint8
-    assert labels.max() <= street.UNLABELLED
-    assert 0.03 < np.mean(labels == street.CAR) < 0.5
+    assert labels.max() <= UNLABELLED
+    assert 0.03 < np.mean(labels == CAR) < 0.5
 
 
 def test_sample_shows_every_class():
@@ -71,23 +89,23 @@ def test_sample_shows_every_class():
 
 def test_sample_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "a" / "street.png"
-    street.write_png(path, np.zeros((4, 4), np.uint8))
+    __main__.write_png(path, np.zeros((4, 4), np.uint8))
     before = path.read_bytes()
 
     def full_disc(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(street.os, "replace", full_disc)
+    monkeypatch.setattr(__main__.os, "replace", full_disc)
     with pytest.raises(OSError, match="no space left"):
-        street.write_png(path, np.ones((4, 4), np.uint8))
+        __main__.write_png(path, np.ones((4, 4), np.uint8))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_write_sample_writes_the_committed_names(tmp_path, monkeypatch, rendered):
-    by_seed = {seed: rendered[name] for name, seed in street.SAMPLE_SEEDS.items()}
-    monkeypatch.setattr(street, "render", by_seed.__getitem__)
-    street.write_sample(tmp_path)
+    by_seed = {seed: rendered[name] for name, seed in SAMPLE_SEEDS.items()}
+    monkeypatch.setattr(__main__, "render", by_seed.__getitem__)
+    __main__.write_sample(tmp_path)
     for name in NAMES:
         image, labels = rendered[name]
         assert np.array_equal(read("test", name, tmp_path)[..., ::-1], image)
@@ -99,18 +117,54 @@ def test_write_sample_writes_the_committed_names(tmp_path, monkeypatch, rendered
 
 @pytest.mark.parametrize("seed", [0, 1, 10**12])
 def test_any_seed_gives_a_frame(seed):
-    image, labels = street.render(seed)
+    image, labels = render(seed)
     assert image.shape == (360, 480, 3) and image.dtype == np.uint8
     assert labels.shape == (360, 480) and labels.dtype == np.uint8
-    assert labels.max() <= street.UNLABELLED
+    assert labels.max() <= UNLABELLED
     assert image.std() > 10
 
 
 def test_same_seed_gives_the_same_scene(rendered):
     name = NAMES[0]
-    image, labels = street.render(street.SAMPLE_SEEDS[name])
+    image, labels = render(SAMPLE_SEEDS[name])
     assert np.array_equal(image, rendered[name][0])
     assert np.array_equal(labels, rendered[name][1])
+
+
+def test_instances_are_the_cars_of_the_labels(rendered):
+    name = NAMES[0]
+    image, labels, cars = render(SAMPLE_SEEDS[name], instances=True)
+    assert np.array_equal(image, rendered[name][0]) and np.array_equal(labels, rendered[name][1])
+    assert cars.shape == (360, 480) and cars.dtype == np.uint8
+    assert np.array_equal(cars > 0, labels == CAR)
+    assert np.unique(cars).tolist() == list(range(cars.max() + 1)) and cars.max() > 1
+
+
+def test_instances_are_numbered_from_the_farthest():
+    scene = empty_scene()
+    for x, z in ((-2.0, 6.0), (2.0, 14.0), (2.0, 50.0)):
+        scene.car(HATCHBACK, Pose(x, z))
+    scene.car(HATCHBACK, Pose(-2.0, 12.0, np.pi))
+    scene.paint()
+    _, labels, cars = develop(scene.p, np.random.default_rng(0))
+    assert np.array_equal(cars > 0, labels == CAR)
+    feet = [np.flatnonzero((cars == number).any(1)).max() for number in range(1, cars.max() + 1)]
+    assert len(feet) > 2 and feet == sorted(feet)  # a nearer car stands lower in the image
+
+
+def test_hidden_car_has_no_number():
+    scene = empty_scene()
+    scene.car(HATCHBACK, Pose(0.0, 60.0))
+    scene.car(BODIES[-1], Pose(0.0, 12.0))
+    scene.paint()
+    _, labels, cars = develop(scene.p, np.random.default_rng(0))
+    assert np.array_equal(cars, labels == CAR)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None])
+def test_bad_seed_is_refused(seed):
+    with pytest.raises((TypeError, ValueError), match="seed"):
+        render(seed)
 
 
 def test_other_seeds_give_other_scenes(rendered):
@@ -124,7 +178,7 @@ def test_other_seeds_give_other_scenes(rendered):
 
 def test_global_generators_are_left_alone():
     python, numpy = random.getstate(), np.random.get_state()
-    street.render(3)
+    render(3)
     assert random.getstate() == python
     after = np.random.get_state()
     assert after[0] == numpy[0] and np.array_equal(after[1], numpy[1]) and after[2:] == numpy[2:]
@@ -134,23 +188,23 @@ def test_global_generators_are_left_alone():
 
 
 def draw_car(painter, rng, body, turn):
-    street.draw_car(painter, rng, body, street.Pose(1.5, 9.0, turn))
+    vehicles.draw_car(painter, rng, body, Pose(1.5, 9.0, turn))
 
 
 THINGS = {
-    "pedestrian": (street.PEDESTRIAN, lambda p, rng: street.draw_pedestrian(p, rng, 0.5, 0.12, 7.0)),
-    "cyclist": (street.BICYCLIST, lambda p, rng: street.draw_cyclist(p, rng, 0.5, 7.0, False)),
-    "cyclist across": (street.BICYCLIST, lambda p, rng: street.draw_cyclist(p, rng, 0.5, 7.0, True)),
-    "tree in leaf": (street.TREE, lambda p, rng: street.draw_tree(p, rng, 2.0, 14.0, 8.0, False)),
-    "bare tree": (street.TREE, lambda p, rng: street.draw_tree(p, rng, 2.0, 14.0, 8.0, True)),
-    "hedge": (street.TREE, lambda p, rng: street.draw_hedge(p, rng, -3.0, 5.0, 12.0, 1.5)),
-    "railing": (street.FENCE, lambda p, rng: street.draw_fence(p, rng, -3.0, 5.0, 12.0, True)),
-    "boards": (street.FENCE, lambda p, rng: street.draw_fence(p, rng, -3.0, 5.0, 12.0, False)),
-    "bin": (street.UNLABELLED, lambda p, rng: street.draw_bin(p, rng, 2.0, 8.0)),
-    "bonnet": (street.UNLABELLED, lambda p, rng: street.draw_bonnet(p, rng)),
-    "lamp post": (street.POLE, lambda p, rng: street.draw_lamp_post(p, rng, -1, -3.0, 12.0, 6.0)),
-    "house": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, -1, -4.0, 6.0, 14.0, 3.0, 3, False)),
-    "shop": (street.BUILDING, lambda p, rng: street.draw_building(p, rng, 1, 4.0, 6.0, 14.0, 3.0, 3, True)),
+    "pedestrian": (PEDESTRIAN, lambda p, rng: people.draw_pedestrian(p, rng, 0.5, 0.12, 7.0)),
+    "cyclist": (BICYCLIST, lambda p, rng: people.draw_cyclist(p, rng, 0.5, 7.0, False)),
+    "cyclist across": (BICYCLIST, lambda p, rng: people.draw_cyclist(p, rng, 0.5, 7.0, True)),
+    "tree in leaf": (TREE, lambda p, rng: surroundings.draw_tree(p, rng, 2.0, 14.0, 8.0, False)),
+    "bare tree": (TREE, lambda p, rng: surroundings.draw_tree(p, rng, 2.0, 14.0, 8.0, True)),
+    "hedge": (TREE, lambda p, rng: surroundings.draw_hedge(p, rng, -3.0, 5.0, 12.0, 1.5)),
+    "railing": (FENCE, lambda p, rng: surroundings.draw_fence(p, rng, -3.0, 5.0, 12.0, True)),
+    "boards": (FENCE, lambda p, rng: surroundings.draw_fence(p, rng, -3.0, 5.0, 12.0, False)),
+    "bin": (UNLABELLED, lambda p, rng: surroundings.draw_bin(p, rng, 2.0, 8.0)),
+    "bonnet": (UNLABELLED, draw_bonnet),
+    "lamp post": (POLE, lambda p, rng: surroundings.draw_lamp_post(p, rng, -1, -3.0, 12.0, 6.0)),
+    "house": (BUILDING, lambda p, rng: surroundings.draw_building(p, rng, -1, -4.0, 6.0, 14.0, 3.0, 3, False)),
+    "shop": (BUILDING, lambda p, rng: surroundings.draw_building(p, rng, 1, 4.0, 6.0, 14.0, 3.0, 3, True)),
 }
 
 
@@ -164,11 +218,11 @@ def test_label_covers_exactly_what_was_coloured(name):
 
 
 @pytest.mark.parametrize("turn", [0.0, np.pi, np.pi / 2, -0.6, 2.4])
-@pytest.mark.parametrize("body", street.BODIES, ids=["hatchback", "saloon", "estate", "suv", "van", "bus"])
+@pytest.mark.parametrize("body", BODIES, ids=["hatchback", "saloon", "estate", "suv", "van", "bus"])
 def test_car_mask_is_its_silhouette(body, turn):
     painter = studio()
     draw_car(painter, np.random.default_rng(5), body, turn)
-    mask = painter.canvas[..., 3] == street.CAR
+    mask = painter.canvas[..., 3] > UNLABELLED  # a car has a label of its own
     assert np.array_equal(mask, painted(painter))
     # No slit between two faces: the outside is one region, but for the road seen under the floor.
     outside = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)[2][1:, cv2.CC_STAT_AREA]
@@ -180,28 +234,28 @@ def test_car_mask_is_its_silhouette(body, turn):
     assert 450 * 3 * tall / 9.0 * 0.8 < np.ptp(rows) < 450 * 3 * tall / nearest * 1.1
 
 
-def empty_scene() -> street.Scene:
-    return street.Scene(studio(), np.random.default_rng(5), street.make_street(np.random.default_rng(5)))
+def empty_scene() -> Scene:
+    return Scene(studio(), np.random.default_rng(5), make_street(np.random.default_rng(5)))
 
 
 def test_shadow_is_road_and_not_car():
     scene = empty_scene()
     painter = scene.p
-    scene.car(street.HATCHBACK, street.Pose(1.5, 9.0))
+    scene.car(HATCHBACK, Pose(1.5, 9.0))
     assert not painted(painter).any()
-    assert (painter.canvas[..., 3] == street.ROAD).all()
+    assert (painter.canvas[..., 3] == ROAD).all()
     assert painter.shade.min() < 128
     scene.paint()
     labels = painter.canvas[1::3, 1::3, 3]
-    assert np.sum((painter.shade < 200) & (labels == street.ROAD)) > 100
+    assert np.sum((painter.shade < 200) & (labels == ROAD)) > 100
 
 
 def test_label_is_the_sample_at_the_centre_of_the_pixel():
     painter = studio()
-    painter.canvas[1::3, 1::3, 3] = street.CAR
+    painter.canvas[1::3, 1::3, 3] = TREE
     painter.canvas[1::3, 1::3, :3] = painter.canvas[::3, ::3, :3] = 0
-    image, labels = street.develop(painter, np.random.default_rng(0))
-    assert (labels == street.CAR).all()
+    image, labels, cars = develop(painter, np.random.default_rng(0))
+    assert (labels == TREE).all() and not cars.any()
     assert image[..., 0].mean() > 128  # the colour is the mean of all nine
 
 
@@ -209,8 +263,8 @@ def test_shadows_darken_the_ground():
     def ground(shaded: bool) -> np.ndarray:
         scene = empty_scene()
         if shaded:
-            street.cast_car_shadow(scene.p, street.HATCHBACK, street.Pose(0.0, 9.0))
-        street.texture_ground(scene.p, np.random.default_rng(1), scene.street)
+            cast_car_shadow(scene.p, HATCHBACK, Pose(0.0, 9.0))
+        texture_ground(scene.p, np.random.default_rng(1), scene.street)
         return scene.p.canvas[..., 0].astype(int)
 
     lit, dark = ground(False), ground(True)
@@ -230,7 +284,7 @@ def test_masks_lie_on_the_edges_of_the_image(rendered):
 
     for image, labels in rendered.values():
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(float)
-        mask = labels == street.CAR
+        mask = labels == CAR
         here = contrast(grey, mask)
         for shift in [(2, 0), (-2, 0), (0, 2), (0, -2)]:
             assert here > 1.2 * contrast(grey, np.roll(mask, shift, (0, 1)))
@@ -242,9 +296,9 @@ def test_nearer_things_hide_farther_ones():
     def box(p, _, low, high, label):
         p.box(low, high, (200, 100, 0), label)
 
-    scene.add(5.0, box, (-0.5, 0, 5), (0.5, 2, 6), street.POLE)
-    scene.add(20.0, box, (-9, 0, 20), (9, 3, 21), street.BUILDING)
+    scene.add(5.0, box, (-0.5, 0, 5), (0.5, 2, 6), POLE)
+    scene.add(20.0, box, (-9, 0, 20), (9, 3, 21), BUILDING)
     scene.paint()
     labels = scene.p.canvas[..., 3]
-    assert labels[170 * 3, 240 * 3] == street.POLE
-    assert labels[170 * 3, 300 * 3] == street.BUILDING
+    assert labels[170 * 3, 240 * 3] == POLE
+    assert labels[170 * 3, 300 * 3] == BUILDING
