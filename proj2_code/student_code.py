@@ -5,11 +5,9 @@ three networks with their trained weights, and how good their masks are (`IoU`, 
 given lies in `utils.py`; how the weights were trained is no part of this file.
 """
 
-import re
 import sys
 from pathlib import Path
 
-import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 import torchinfo
@@ -60,15 +58,16 @@ def sigmoid(x):
 
     Returns:
         tensor of the same shape, device and floating dtype (of torch's default dtype for integers and bools), each
-        value in 0..1: in (0, 1) on paper, but rounded to 0 or 1 far out. Value and gradient are right, and never NaN,
-        for every x from -inf to inf: e^1000 is inf in floating point, so mind which of the two forms is safe for
-        which x. The gradient at 0 is 1/4.
+        value in 0..1: in (0, 1) on paper, but rounded to 0 or 1 far from zero. Value and gradient are right, and never
+        NaN, for every x from -inf to inf. The gradient at 0 is 1/4. Mind that e^1000 is inf in floating point: one
+        form then has the value inf / inf = NaN, the other a right value but the gradient 0 · inf = NaN.
     """
     # TO-DO 1: sigmoid
     ### BEGIN SOLUTION
-    x = _as_floating(x)
-    # e^-x overflows for very negative x, e^x for very positive x, and inf / inf is NaN. So each sign gets the form
-    # whose exponent is not positive: 1 / (1 + e^-x) from 0 upwards, e^x / (1 + e^x) below. Then e^-|x| is in 0..1.
+    x = utils.as_floating(x)
+    # e^x overflows for large x, where e^x / (1 + e^x) is inf / inf. e^-x overflows for very negative x: 1 / (1 + e^-x)
+    # is then 1 / inf, which is right, but its gradient is 0 · inf. So each sign gets the form whose exponent is not
+    # positive: 1 / (1 + e^-x) from 0 upwards, e^x / (1 + e^x) below.
     positive = x >= 0
     # The exponent is chosen before exp is taken: choosing between two finished results would be right in value, but
     # autograd multiplies the gradient of the discarded one, inf, by 0, which is NaN. And x.abs() has gradient 0 at 0,
@@ -95,7 +94,7 @@ def softmax(x, dim=0):
     """
     # TO-DO 2: softmax
     ### BEGIN SOLUTION
-    x = _as_floating(x)
+    x = utils.as_floating(x)
     # e^(x_i - m) / sum_j e^(x_j - m) = softmax(x)_i for every m, since e^-m cancels. With m the largest x_j, every
     # exponent is at most 0, so nothing overflows, and one of them is 0, so the sum is at least 1.
     wide = x.to(torch.promote_types(x.dtype, torch.float32))  # 16 bits would round the differences and the sum
@@ -120,7 +119,7 @@ def apply_mask_to_image(image, mask):
     """
     # TO-DO 3: apply_mask_to_image
     ### BEGIN SOLUTION
-    image, mask = _as_tensor(image), _as_tensor(mask)
+    image, mask = utils.as_tensor(image), utils.as_tensor(mask)
     if mask.ndim == 2:
         mask = mask.unsqueeze(-1)  # H×W×1
     if image.ndim != 3 or image.shape[2] != 3 or mask.shape != (*image.shape[:2], 1):
@@ -136,19 +135,6 @@ def apply_mask_to_image(image, mask):
     ### END SOLUTION
 
 
-def _as_tensor(values):
-    """Given: a tensor as it is, an array (read-only or flipped ones too) or a list as a new one."""
-    return torch.as_tensor(values.copy() if isinstance(values, np.ndarray) else values)
-
-
-def _as_floating(values):
-    """Given: a tensor whose floating dtype is kept; integers and bools become torch's default float."""
-    x = _as_tensor(values)
-    if x.is_complex():
-        raise TypeError(f"Real numbers are needed, not {x.dtype}.")
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Part 2: the networks
 
@@ -157,22 +143,22 @@ def load_FPN_vgg19():
     """Given: return the Feature Pyramid Network with a VGG-19 encoder, trained and in evaluation mode.
 
     One class, sigmoid output; weights from `models/vgg19_best_model_weights.pt`. `encoder_weights=None`, or smp would
-    download the ImageNet weights only for ours to overwrite them. Errors are those of `_load_weights`.
+    download the ImageNet weights only for ours to overwrite them. Errors are those of `utils.load_weights`.
     """
     model = smp.FPN(encoder_name="vgg19", encoder_weights=None, classes=1, activation="sigmoid")
-    return _load_weights(model, "vgg19_best_model_weights.pt")
+    return utils.load_weights(model, "vgg19_best_model_weights.pt")
 
 
 def load_FPN_resnet50():
     """Return the Feature Pyramid Network with a ResNet-50 encoder, trained and in evaluation mode.
 
     smp's encoder name is `resnet50`; one class, sigmoid output; weights from `models/resnet50_best_model_weights.pt`.
-    No network access. Errors are those of `_load_weights`.
+    No network access. Errors are those of `utils.load_weights`.
     """
     # TO-DO 4: load_FPN_resnet50
     ### BEGIN SOLUTION
     model = smp.FPN(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
-    return _load_weights(model, "resnet50_best_model_weights.pt")
+    return utils.load_weights(model, "resnet50_best_model_weights.pt")
     ### END SOLUTION
 
 
@@ -180,84 +166,20 @@ def load_PSP_resnet50():
     """Return the Pyramid Scene Parsing Network with a ResNet-50 encoder, trained and in evaluation mode.
 
     `smp.PSPNet`; smp's encoder name is `resnet50`; one class, sigmoid output; weights from
-    `models/pspnet_resnet50_best_model_weights.pt`. No network access. Errors are those of `_load_weights`.
+    `models/pspnet_resnet50_best_model_weights.pt`. No network access. Errors are those of `utils.load_weights`.
     """
     # TO-DO EC: load_PSP_resnet50
     ### BEGIN SOLUTION
     model = smp.PSPNet(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
-    return _load_weights(model, "pspnet_resnet50_best_model_weights.pt")
+    return utils.load_weights(model, "pspnet_resnet50_best_model_weights.pt")
     ### END SOLUTION
-
-
-def _load_weights(model, file_name):
-    """Given: load `models/<file_name>` into the model and return it in evaluation mode, on the CPU.
-
-    The file holds a `state_dict`: by itself or nested under "state_dict", with or without the `module.`, `model.`
-    or `_orig_mod.` that trainers put before each name, of any floating dtype.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the name has a folder, the file is no PyTorch file, or its tensors are not those of this network.
-    """
-    path = utils.ROOT / "models" / file_name
-    if path.name != file_name:
-        raise ValueError(f"Give the name of the file without its folder: {path.name!r}, not {file_name!r}.")
-    restore = f"Copy models/{file_name} again from the project's zip or repository."
-    if not path.is_file():
-        raise FileNotFoundError(f"The weights of {_describe(model)} are missing: there is no {path}. {restore}")
-    try:
-        # weights_only: a pickle may run code when it is read; this accepts tensors and plain containers, nothing else.
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):  # these say it all
-        raise
-    except Exception:  # torch raises a dozen types, depending on where the bytes go wrong, with advice that misleads
-        raise ValueError(
-            f"{path} cannot be read: expected was the state_dict of {_describe(model)}, saved by torch.save, but the "
-            f"file is empty, cut short, of another kind, or holds more than tensors. {restore}"
-        ) from None
-    while isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        weights = weights["state_dict"]
-    if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
-    ):
-        raise ValueError(f"{path} holds no state_dict; expected was that of {_describe(model)}. {restore}")
-    weights = {re.sub(r"^((module|model|_orig_mod)\.)+", "", name): value for name, value in weights.items()}
-    difference = _difference(model.state_dict(), weights)
-    if difference:
-        raise ValueError(
-            f"{path} does not fit {_describe(model)}: {difference}. Check the network's arguments and the file's name "
-            f"against the docstring. If both are right, the file holds other weights. {restore}"
-        )
-    model.load_state_dict(weights)
-    return model.eval()
-
-
-def _describe(model):
-    encoder = model.name.partition("-")[2]  # smp's name of a network is such as fpn-resnet50
-    return f"{type(model).__name__} with the encoder {encoder}"
-
-
-def _difference(expected, found):
-    """Say in a few words what keeps the tensors found from being those expected; empty if nothing does."""
-    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
-    shapes = {name: (tuple(found[name].shape), tuple(expected[name].shape)) for name in expected.keys() & found.keys()}
-    unequal = sorted(name for name, (has, needs) in shapes.items() if has != needs)
-    parts = []
-    if missing:
-        parts.append(f"{len(missing)} of {len(expected)} tensors are missing, such as {min(missing)}")
-    if surplus:
-        parts.append(f"{len(surplus)} tensors belong to another network, such as {min(surplus)}")
-    if unequal:
-        has, needs = shapes[unequal[0]]
-        parts.append(f"{unequal[0]} has shape {has} where {needs} is needed")
-    return "; ".join(parts)
 
 
 def print_model_summary(model, channels=3, H=384, W=480):
     """Print torchinfo's table for one input of channels×H×W: output shape and parameters of every layer. Returns None.
 
     Runs on the model's device and leaves its training flags as they were. Raises `ValueError` if the model does not
-    take such an input (height and width must be multiples of 32).
+    take such an input (height and width must be multiples of 32 for the two FPNs, of 8 for the PSPNet).
     """
     device = next(model.parameters()).device
     rows = ("depth",) if utils.printable("├─") == "├─" else ("depth", "ascii_only")
@@ -291,14 +213,14 @@ def IoU(predict, target):
     """
     # TO-DO 5: IoU
     ### BEGIN SOLUTION
-    predict, target = _as_floating(predict), _as_floating(target)
+    predict, target = utils.as_floating(predict), utils.as_floating(target)
     if predict.shape != target.shape:
         raise ValueError(f"Masks of one shape are needed, not {tuple(predict.shape)} and {tuple(target.shape)}.")
     for name, mask in (("predict", predict), ("target", target)):
         if not ((mask >= 0) & (mask <= 1)).all():  # false for NaN too
             raise ValueError(f"The values of {name} must lie in 0..1: apply sigmoid to the output of a network first.")
     a, b = predict > 0.5, target.to(predict.device) > 0.5  # M×N bool
-    # Counted in integers and divided in Python: a float16 sum stops at 65504 and float32 miscounts above 2^24.
+    # Counted in integers and divided in Python: a float16 sum above 65504 is inf, and float32 miscounts above 2^24.
     intersection, union = (a & b).sum().item(), (a | b).sum().item()
     return torch.tensor(intersection / union if union else 1.0, device=predict.device)
     ### END SOLUTION
@@ -329,7 +251,7 @@ def applyIoU(model, dataset):
                     f"Pair {i} is {tuple(image.shape)} and {tuple(target.shape)}, not 3×H×W and 1×H×W: "
                     "give the data set a preprocessing."
                 )
-            x = _as_tensor(image).unsqueeze(0).to(like)  # 1×3×H×W
+            x = utils.as_tensor(image).unsqueeze(0).to(like)  # 1×3×H×W
             with torch.inference_mode():
                 # Channels-last keeps the channels of a pixel together in memory: the same sums, sooner.
                 prediction = model(x.contiguous(memory_format=torch.channels_last))  # 1×1×H×W

@@ -10,6 +10,7 @@ import functools
 import inspect
 import math
 import os
+import re
 import sys
 import textwrap
 import traceback
@@ -44,7 +45,11 @@ CLASSES = (
     "bicyclist",
     "unlabelled",
 )
-"""CamVid's twelve class names; the position of a name is its id in the masks."""
+"""The classes of the masks; the position of a name is its id.
+
+CamVid has 32 classes. The SegNet tutorial joins them into these eleven and "unlabelled"; "car" also holds its vans,
+lorries and buses.
+"""
 
 ERROR_COLOURS = {"hit": (0, 158, 115), "missed": (230, 159, 0), "false alarm": (204, 60, 160)}
 """RGB colours of `error_map`, told apart by colour-blind eyes too (after Okabe and Ito, 2008)."""
@@ -253,9 +258,9 @@ def get_training_augmentation():
 def get_validation_augmentation():
     """Return the padding for evaluation: a CamVid frame of 360×480 becomes 384×480, mask alike.
 
-    The networks halve their input five times, so height and width must be multiples of 32. Smaller frames are padded to
-    384×480, larger ones to the next multiples. The border mirrors the frame, which looks more like a street than black
-    bars do; IoU is taken over the padded frame.
+    The FPNs halve their input five times, so height and width must be multiples of 32 (the PSPNet halves three times
+    and takes multiples of 8). Smaller frames are padded to 384×480, larger ones to the next multiples of 32. The border
+    mirrors the frame, which looks more like a street than black bars do; IoU is taken over the padded frame.
     """
     mirror = {"border_mode": cv2.BORDER_REFLECT_101}
     multiples = {"min_height": None, "min_width": None, "pad_height_divisor": 32, "pad_width_divisor": 32}
@@ -305,6 +310,87 @@ def _normalise(transform, image):
     return transform.apply(image)
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks and their weights
+
+
+def as_tensor(values):
+    """Return a tensor as it is, an array (read-only or flipped ones too) or a list as a new one."""
+    return torch.as_tensor(values.copy() if isinstance(values, np.ndarray) else values)
+
+
+def as_floating(values):
+    """Return a tensor whose floating dtype is kept; integers and bools become torch's default float."""
+    x = as_tensor(values)
+    if x.is_complex():
+        raise TypeError(f"Real numbers are needed, not {x.dtype}.")
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+
+
+def load_weights(model, file_name):
+    """Load `models/<file_name>` into the model and return it in evaluation mode, on the CPU.
+
+    The file holds a `state_dict`: by itself or nested under "state_dict", with or without the `module.`, `model.`
+    or `_orig_mod.` that trainers put before each name, of any floating dtype.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the name has a folder, the file is no PyTorch file, or its tensors are not those of this network.
+    """
+    path = ROOT / "models" / file_name
+    if path.name != file_name:
+        raise ValueError(f"Give the name of the file without its folder: {path.name!r}, not {file_name!r}.")
+    restore = f"Copy models/{file_name} again from the project's zip or repository."
+    if not path.is_file():
+        raise FileNotFoundError(f"The weights of {_describe(model)} are missing: there is no {path}. {restore}")
+    try:
+        # weights_only: a pickle may run code when it is read; this accepts tensors and plain containers, nothing else.
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):  # these say it all
+        raise
+    except Exception:  # torch raises a dozen types, depending on where the bytes go wrong, with advice that misleads
+        raise ValueError(
+            f"{path} cannot be read: expected was the state_dict of {_describe(model)}, saved by torch.save, but the "
+            f"file is empty, cut short, of another kind, or holds more than tensors. {restore}"
+        ) from None
+    while isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = weights["state_dict"]
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    ):
+        raise ValueError(f"{path} holds no state_dict; expected was that of {_describe(model)}. {restore}")
+    weights = {re.sub(r"^((module|model|_orig_mod)\.)+", "", name): value for name, value in weights.items()}
+    difference = _difference(model.state_dict(), weights)
+    if difference:
+        raise ValueError(
+            f"{path} does not fit {_describe(model)}: {difference}. Check the network's arguments and the file's name "
+            f"against the docstring. If both are right, the file holds other weights. {restore}"
+        )
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _describe(model):
+    encoder = model.name.partition("-")[2]  # smp's name of a network is such as fpn-resnet50
+    return f"{type(model).__name__} with the encoder {encoder}"
+
+
+def _difference(expected, found):
+    """Say in a few words what keeps the tensors found from being those expected; empty if nothing does."""
+    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
+    shapes = {name: (tuple(found[name].shape), tuple(expected[name].shape)) for name in expected.keys() & found.keys()}
+    unequal = sorted(name for name, (has, needs) in shapes.items() if has != needs)
+    parts = []
+    if missing:
+        parts.append(f"{len(missing)} of {len(expected)} tensors are missing, such as {min(missing)}")
+    if surplus:
+        parts.append(f"{len(surplus)} tensors belong to another network, such as {min(surplus)}")
+    if unequal:
+        has, needs = shapes[unequal[0]]
+        parts.append(f"{unequal[0]} has shape {has} where {needs} is needed")
+    return "; ".join(parts)
+
+
 @contextlib.contextmanager
 def evaluation_mode(model):
     """Within `with evaluation_mode(model):` every module is in evaluation mode; afterwards each is as it was."""
@@ -352,7 +438,7 @@ def visualize(**images):
     """Show pictures in one row, each under its name: `visualize(image=frame, cars_mask=mask)`.
 
     Arrays or tensors (any device): H×W×3 pictures in 0..255 or 0..1, or masks H×W, H×W×1 or 1×H×W. A picture that is
-    3×H×W is turned round. Integer values past 0..255 are clipped.
+    3×H×W is transposed to H×W×3. Integer values past 0..255 are clipped.
     """
     import matplotlib.pyplot as plt
 

