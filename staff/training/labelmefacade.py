@@ -107,7 +107,7 @@ def prepare(photograph, ids, name, target):
     # Plain INTER_NEAREST would lay them up to half a pixel beside the photograph.
     labels = cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     bgr = cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR)
-    with get_camvid.workshop(target) as folder:
+    with get_camvid.temp_folder(target) as folder:
         for place, image, options in (
             (f"annot/{name}.png", labels, []),
             (f"images/{name}.jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 85]),
@@ -132,7 +132,7 @@ def is_complete(folder):
 def take(folder, target):
     """Link `target` to the files of the prepared `folder`, or copy them where links are not allowed."""
     counts = Counter()
-    with get_camvid.workshop(target) as bench:
+    with get_camvid.temp_folder(target) as bench:
         for part in PARTS:
             for source in sorted((folder / part).glob("[!.]*.*")):
                 place = target / part / source.name
@@ -203,5 +203,5 @@ def main(argv=None, target=TARGET, registry=REGISTRY, source=LABELMEFACADE):
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # a Windows console cannot print every folder's name
+    get_camvid.escape_unprintable()
     sys.exit(main())

@@ -1,7 +1,9 @@
 """data/get_camvid.py against a real local server, with stand-in files, and with the real frames where they are."""
 
 import dataclasses
+import errno
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -18,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 
 from data import get_camvid
-from staff.tests.local_server import LocalServer
+from staff.tests.data.local_server import LocalServer
 
 REAL = os.environ.get("CAMVID_DIR")
 HANDOUT = [f"{split}/{frame}.png" for split in ("test", "testannot") for frame in get_camvid.HANDOUT_FRAMES]
@@ -30,6 +32,12 @@ FIRST, LAST = HANDOUT[0], HANDOUT[-1]
 @pytest.fixture(autouse=True)
 def _no_folder_at_hand(monkeypatch):
     monkeypatch.delenv("CAMVID_DIR", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    """pooch waits a second and more between its attempts."""
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def call(server, registry, target, capfd):
     """Run the program in this process: call(*arguments, **how patient to be) -> exit status, stdout, stderr."""
 
     def run(*arguments, **patience):
-        source = dataclasses.replace(get_camvid.CAMVID, **{"base_url": server.url, "backoff": 0.01, **patience})
+        source = dataclasses.replace(get_camvid.CAMVID, **{"base_url": server.url, **patience})
         status = get_camvid.main(list(arguments), target, registry, source)
         out, err = capfd.readouterr()
         messages = "".join(line for line in re.split(r"(?<=[\r\n])", err) if line.strip() and "file/s" not in line)
@@ -125,7 +133,7 @@ def test_test_stays_what_the_notebook_shows(way, server, target, registry, tmp_p
 
 def test_downloads_several_files_at_once(call, server, target):
     server.meeting = threading.Barrier(3)  # no request is answered before two others have come
-    assert call(workers=3, attempts=1).status == 0
+    assert call(workers=3, retries=0).status == 0
     assert_holds(target, HANDOUT)
 
 
@@ -154,7 +162,7 @@ def test_goes_on_where_it_stopped(call, server, target):
 
 def test_wrong_checksum_is_rejected_and_named(call, server, target):
     server.faults[LAST] = ["corrupt"] * 2
-    result = call(attempts=2)
+    result = call(retries=1)
     assert result.status == 1
     assert f"{LAST}: what came has a wrong checksum" in result.err
     assert "5 of 6 files arrived" in result.err and "CAMVID_DIR" in result.err and "data/sample" in result.err
@@ -166,16 +174,15 @@ def test_wrong_checksum_leaves_an_older_file_alone(call, server, target):
     (target / "test").mkdir(parents=True)
     (target / FIRST).write_bytes(b"older")
     server.faults[FIRST] = ["corrupt"]
-    assert call(attempts=1).status == 1
+    assert call(retries=0).status == 1
     assert (target / FIRST).read_bytes() == b"older"
 
 
-def test_missing_on_the_server_is_named_and_not_asked_for_twice(call, server, target):
+def test_missing_on_the_server_is_named(call, server, target):
     del server.files[FIRST]
     result = call()
     assert result.status == 1 and f"{FIRST}: the server answered 404 Not Found" in result.err
     assert_holds(target, set(HANDOUT) - {FIRST})
-    assert server.hits[FIRST] == 1
 
 
 @pytest.mark.parametrize("fault", ["corrupt", "cut", "stall", 503, 429])
@@ -191,18 +198,9 @@ def test_passing_faults_are_overcome_by_another_attempt(call, server, target, fa
 )
 def test_lasting_faults_are_named_and_leave_no_half_file(call, server, target, fault, words):
     server.faults[FIRST] = [fault] * 2
-    result = call(timeout=(5, 0.2), attempts=2)
+    result = call(timeout=(5, 0.2), retries=1)
     assert result.status == 1 and f"{FIRST}: " in result.err and words in result.err
     assert_holds(target, set(HANDOUT) - {FIRST})
-
-
-def test_waits_as_long_as_a_busy_server_asks_for_up_to_a_minute():
-    def busy(**headers):
-        return SimpleNamespace(response=SimpleNamespace(status_code=429, headers=headers))
-
-    waits = [get_camvid.pause(busy(**{"Retry-After": asked}), 0.5) for asked in ("7", "9999", "0", "Fri, 1 Jan 2100")]
-    assert waits == [7, 60, 0.5, 0.5]
-    assert get_camvid.pause(busy(), 0.5) == get_camvid.pause(ValueError(), 0.5) == 0.5
 
 
 def test_gives_up_after_eight_faults(call, server, target):
@@ -210,7 +208,7 @@ def test_gives_up_after_eight_faults(call, server, target):
     for name in names[:8]:
         del server.files[name]
     server.faults[names[8]] = ["mute"]  # holds up the only worker until the program has seen the eight
-    result = call("--all", workers=1, attempts=1, timeout=(5, 10))
+    result = call("--all", workers=1, retries=0, timeout=(5, 10))
     assert result.status == 1 and result.err.count("404") == 8 and "stalled" not in result.err
 
     server.closing.set()
@@ -234,9 +232,49 @@ def test_server_that_is_not_there_gets_one_clear_message(call, target):
 
 def test_server_that_answers_nothing_is_given_up_long_before_its_timeouts(call, server, target):
     server.faults = {name: ["mute"] * 9 for name in FILES}
-    result = call(timeout=(5, 10), attempts=1, patience=0.5)
+    result = call(timeout=(5, 10), retries=0, patience=0.5)
     assert result.status == 1 and "no answer in 0.5 s" in result.err
     assert_holds(target, [])
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words", "setting"),
+    [
+        ("socks5://127.0.0.1:9", "Missing dependencies for SOCKS support", "pip install pysocks"),
+        ("http://127.0.0.1:9", "Unable to connect to proxy", "HTTPS_PROXY"),
+        ("nothing://127.0.0.1:9", "unsupported scheme nothing", "HTTPS_PROXY"),
+    ],
+)
+def test_a_proxy_at_fault_is_named_with_what_to_set(call, target, monkeypatch, proxy, words, setting):
+    if "socks" in proxy and importlib.util.find_spec("socks"):
+        pytest.skip("PySocks is installed")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy)
+    result = call()
+    assert result.status == 1 and words in result.err and setting in result.err
+    assert "no connection" in result.err and "is there a network" not in result.err.lower()
+    assert_holds(target, [])
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_a_certificate_of_ones_own_is_named_with_what_to_set(call, server, target, tmp_path, monkeypatch):
+    pem, request = tmp_path / "proxy.pem", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=proxy", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out", tmp_path / "c"]
+    subprocess.run(["openssl", *request, *names], check=True, capture_output=True)
+    pem.write_bytes(pem.read_bytes() + (tmp_path / "c").read_bytes())
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    with LocalServer(FILES, certificate=pem) as proxy:
+        result = call(base_url=proxy.url)
+        assert result.status == 1 and "certificate verify failed" in result.err and "REQUESTS_CA_BUNDLE" in result.err
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+        result = call(base_url=proxy.url)
+        assert result.status == 1 and "none.pem" in result.err and "REQUESTS_CA_BUNDLE" in result.err
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "c"))
+        assert call(base_url=proxy.url).status == 0
+    assert_holds(target, HANDOUT)
 
 
 CHILD = """
@@ -253,7 +291,7 @@ sys.exit(get_camvid.main([], Path(sys.argv[2]), sys.argv[3], source))
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console, not to one process")
 def test_interruption_keeps_what_is_whole_and_leaves_nothing_else(call, server, registry, target):
     server.faults[LAST] = ["stall"]
-    data = str(get_camvid.DATA)
+    data = str(get_camvid.DATA.parent)
     command = [sys.executable, "-c", CHILD, data, str(target), str(registry), server.url]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -353,6 +391,25 @@ def test_a_target_that_cannot_be_written_gets_one_message(call, target):
     target.parent.write_bytes(b"a file where a folder has to be")
     result = call()
     assert result.status == 1 and result.err.startswith("CamVid: ") and result.err.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit to stand for a full disk")
+def test_a_disk_that_takes_no_more_gets_one_message(server, registry, target):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
+    command = [
+        sys.executable,
+        "-c",
+        f"{limit}\n{CHILD}",
+        str(get_camvid.DATA.parent),
+        str(target),
+        str(registry),
+        server.url,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    message = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert message.startswith("CamVid: ") and os.strerror(errno.EFBIG) in message
+    assert_holds(target, [])
 
 
 def test_messages_survive_a_console_that_cannot_print_the_folder(tmp_path):

@@ -1,4 +1,4 @@
-"""staff/training/get_labelmefacade.py on small made-up originals behind a real local server."""
+"""staff/training/labelmefacade.py on small made-up originals behind a real local server."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from staff.tests.local_server import LocalServer
+from staff.tests.data.local_server import LocalServer
 from staff.training import labelmefacade as lmf
 
 REAL = os.environ.get("LABELMEFACADE_DIR")
@@ -87,7 +87,7 @@ def call(server, target, tmp_path, capsys):
         if not registry.exists():
             lines = (f"{name} sha256:{hashlib.sha256(data).hexdigest()}\n" for name, data in server.files.items())
             registry.write_text("".join(lines))
-        source = dataclasses.replace(lmf.LABELMEFACADE, **{"base_url": server.url, "backoff": 0.01, **patience})
+        source = dataclasses.replace(lmf.LABELMEFACADE, **{"base_url": server.url, **patience})
         status = lmf.main(list(arguments), target, registry, source)
         return SimpleNamespace(status=status, **capsys.readouterr()._asdict())
 
@@ -184,7 +184,7 @@ def test_second_run_does_nothing(call, server, target):
 
 def test_goes_on_where_it_stopped(call, server, target):
     server.faults["images/upright.jpg"] = ["corrupt"]
-    result = call(attempts=1)
+    result = call(retries=0)
     assert result.status == 1
     assert "images/upright.jpg: what came has a wrong checksum" in result.err and "LABELMEFACADE_DIR" in result.err
     assert not lmf.is_complete(target)
@@ -230,7 +230,7 @@ def test_a_file_that_is_no_picture_is_named(call, server):
 
 
 def test_server_that_is_not_there(call, target):
-    result = call(base_url="http://127.0.0.1:9/", attempts=1)
+    result = call(base_url="http://127.0.0.1:9/", retries=0)
     assert result.status == 1 and "LabelMeFacade: no connection to http://127.0.0.1:9/" in result.err
     assert not listing(target)
 

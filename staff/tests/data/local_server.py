@@ -1,12 +1,13 @@
 """A real HTTP server on this machine that serves files from memory and misbehaves on request."""
 
+import ssl
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class LocalServer(ThreadingHTTPServer):
-    """Serves `files` ({name: bytes}) at `url` from a thread of its own.
+    """Serves `files` ({name: bytes}) at `url` from a thread of its own; with `certificate`, a .pem file, over TLS.
 
     Attributes:
         faults: {name: [what to do at each request in turn, then serve]}, of "corrupt" (one byte wrong), "cut" (half the
@@ -19,11 +20,15 @@ class LocalServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, files):
+    def __init__(self, files, certificate=None):
         super().__init__(("127.0.0.1", 0), _Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.files, self.faults, self.hits, self.meeting = dict(files), {}, Counter(), None
         self.stalled, self.closing = threading.Event(), threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/some/where/"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.server_port}/some/where/"
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

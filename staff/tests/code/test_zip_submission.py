@@ -6,13 +6,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
 import zip_submission
+from staff import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"student_code.py": b"import utils\n", "utils.py": b"CLASSES = ()\n"}
 
 
