@@ -173,12 +173,12 @@ def download(names, registry, target, source):
 
     def fetch(name):
         try:
-            return name, Path(cache.fetch(name, downloader=http))
+            return name, None if stopped.is_set() else Path(cache.fetch(name, downloader=http))
         except Exception as error:
             return name, error
 
     pooch.get_logger().setLevel("WARNING")
-    faults, answered, started = [], threading.Event(), time.monotonic()
+    faults, answered, stopped, started = [], threading.Event(), threading.Event(), time.monotonic()
     http = pooch.HTTPDownloader(timeout=source.timeout, hooks={"response": lambda *_, **__: answered.set()})
     # The threads of a ThreadPool are daemons: a stalled one cannot hold up Ctrl-C, as in a ThreadPoolExecutor.
     with (
@@ -190,24 +190,32 @@ def download(names, registry, target, source):
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)  # pooch would too, but two of its threads may collide
         results = pool.imap_unordered(fetch, names)
-        while bar.n + len(faults) < len(names) and len(faults) < MAX_FAULTS:
-            try:
-                name, result = results.next(timeout=0.2)  # short waits: on Windows a long one holds up Ctrl-C
-            except NoResultYet:
-                if not answered.is_set() and time.monotonic() - started > source.patience:
-                    raise unreachable(source, f"no answer in {source.patience:g} s") from None
-                continue
-            if isinstance(result, Path):
-                result.chmod(0o644)  # pooch's temporary files can be read by their owner only
-                (target / destination(name)).parent.mkdir(parents=True, exist_ok=True)
-                result.replace(target / destination(name))
-                bar.update()
-            elif not isinstance(result, requests.RequestException | ValueError) and "certificate" not in str(result):
-                raise result  # such as a full disk
-            elif not answered.is_set():
-                raise unreachable(source, reason(result))
-            else:
-                faults.append(f"{name}: {reason(result)}")
+        try:
+            while bar.n + len(faults) < len(names) and len(faults) < MAX_FAULTS:
+                try:
+                    name, result = results.next(timeout=0.2)  # short waits: on Windows a long one holds up Ctrl-C
+                except NoResultYet:
+                    if not answered.is_set() and time.monotonic() - started > source.patience:
+                        raise unreachable(source, f"no answer in {source.patience:g} s") from None
+                    continue
+                if isinstance(result, Path):
+                    result.chmod(0o644)  # pooch's temporary files can be read by their owner only
+                    (target / destination(name)).parent.mkdir(parents=True, exist_ok=True)
+                    result.replace(target / destination(name))
+                    bar.update()
+                elif not isinstance(result, requests.RequestException | ValueError) and "certificate" not in str(
+                    result
+                ):
+                    raise result  # such as a full disk
+                elif not answered.is_set():
+                    raise unreachable(source, reason(result))
+                else:
+                    faults.append(f"{name}: {reason(result)}")
+        finally:
+            stopped.set()
+            with contextlib.suppress(StopIteration, NoResultYet):  # a thread at work would make its folder anew
+                while True:
+                    results.next(timeout=1)
         arrived = bar.n
     if faults:
         raise DataError(

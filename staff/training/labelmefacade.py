@@ -6,8 +6,7 @@
 The result is data/LabelMeFacade with images/*.jpg and annot/*.png. The originals (945 label images, then the
 photographs that are wanted) are fetched from the public repository cvjena/labelmefacade, each held against its SHA-256,
 and removed when all is prepared. Without --from, the folder that the environment variable LABELMEFACADE_DIR names is
-looked into first. A prepared folder may have a third part, soft/*.png, the probability of car that some other network
-gives each pixel (8 bit); it comes along where it is there.
+used first.
 
 Fröhlich, Rodner, Denzler: A Fast Approach for Pixelwise Labeling of Facade Images, ICPR 2010. The photographs are for
 non-commercial use and research.
@@ -54,15 +53,12 @@ CAMVID_IDS = {
 }
 """RGB colour in the label images (the table in the README of cvjena/labelmefacade) -> CamVid's class id."""
 
-PARTS = ("soft", "annot", "images")
-"""The parts of a prepared folder, in the order in which they are taken over: `is_complete` goes by the last two."""
-
 
 def read_image(path):
     """Read a picture as H×W×3 uint8 RGB, pixels as they lie in the file. (cv2.imread fails on some Windows paths.)"""
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise get_camvid.DataError(f"LabelMeFacade: {path} is not a picture that can be read.")
+        raise get_camvid.DataError(f"{path} is not a picture that can be read.")
     return image
 
 
@@ -132,14 +128,14 @@ def is_complete(folder):
 def take(folder, target):
     """Link `target` to the files of the prepared `folder`, or copy them where links are not allowed."""
     counts = Counter()
-    with get_camvid.temp_folder(target) as bench:
-        for part in PARTS:
+    with get_camvid.temp_folder(target) as temporary:
+        for part in ("annot", "images"):
             for source in sorted((folder / part).glob("[!.]*.*")):
                 place = target / part / source.name
                 if place.exists() and filecmp.cmp(source, place, shallow=False):
                     counts["already there"] += 1
                 else:
-                    counts[f"{get_camvid.place(source, place, bench)} {folder}"] += 1
+                    counts[f"{get_camvid.place(source, place, temporary)} {folder}"] += 1
     shutil.rmtree(target / "original", ignore_errors=True)
     summary = ", ".join(f"{count} {how}" for how, count in counts.items())
     print(f"LabelMeFacade: {len(stems(target / 'images', '.jpg'))} photographs in {target} (files: {summary}).")
@@ -183,10 +179,10 @@ def get(target, registry, source, folder=None, strict=False):
     if folder and is_complete(folder):
         return take(folder, target)
     if folder:
-        wrong = f"LabelMeFacade: {folder} does not hold images/*.jpg with annot/*.png of the same names"
+        wrong = f"{folder} does not hold images/*.jpg with annot/*.png of the same names"
         if strict:
             raise get_camvid.DataError(f"{wrong}.")
-        print(f"{wrong}, going on without it.")
+        print(f"LabelMeFacade: {wrong}, so it is not used.")
     if is_complete(target):
         return print(f"LabelMeFacade: {len(stems(target / 'images', '.jpg'))} photographs are already in {target}.")
     return fetch_and_prepare(target, registry, source)

@@ -94,9 +94,9 @@ def call(server, target, tmp_path, capsys):
     return run
 
 
-def prepared(folder, names=("a", "b"), soft=True):
+def prepared(folder, names=("a", "b")):
     """A folder as LABELMEFACADE_DIR names one."""
-    for part, suffix in (("images", "jpg"), ("annot", "png"), *([("soft", "png")] if soft else [])):
+    for part, suffix in (("images", "jpg"), ("annot", "png")):
         (folder / part).mkdir(parents=True)
         for name in names:
             (folder / part / f"{name}.{suffix}").write_bytes(f"{part} {name}".encode())
@@ -249,7 +249,7 @@ def test_takes_a_prepared_folder_as_it_is(call, server, target, tmp_path, monkey
     assert listing(target) == listing(folder) - {"images/._a.jpg"}
     assert all((target / name).read_bytes() == (folder / name).read_bytes() for name in listing(target))
     assert lmf.is_complete(target)
-    assert "6 already there" in call("--from", str(folder)).out
+    assert "4 already there" in call("--from", str(folder)).out
 
 
 def test_copies_a_prepared_folder_where_links_are_refused(call, target, tmp_path, monkeypatch):
@@ -257,7 +257,7 @@ def test_copies_a_prepared_folder_where_links_are_refused(call, target, tmp_path
         raise OSError("A required privilege is not held by the client")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    folder = prepared(tmp_path / "prepared", soft=False)
+    folder = prepared(tmp_path / "prepared")
     assert f"4 copied from {folder}" in call("--from", str(folder)).out
     shutil.rmtree(folder)
     assert (target / "annot" / "b.png").read_bytes() == b"annot b"
