@@ -15,6 +15,12 @@ Answer = Paragraphs | Callable[[Scores], Paragraphs]
 Rows = Sequence[Sequence[str]]
 
 PAPERS = {
+    "smp encoders": (
+        "Encoders of segmentation_models_pytorch",
+        "https://smp.readthedocs.io/en/latest/encoders.html",
+    ),
+    "U-Net": ("U-Net (Ronneberger et al., MICCAI 2015), arXiv 1505.04597", "https://arxiv.org/abs/1505.04597"),
+    "Panoptic FPN": ("Panoptic FPN (Kirillov et al., CVPR 2019)", "https://arxiv.org/abs/1901.02446"),
     "FCN": ("FCN (Long et al., CVPR 2015), arXiv 1411.4038", "https://arxiv.org/abs/1411.4038"),
     "FPN": ("FPN (Lin et al., CVPR 2017), arXiv 1612.03144", "https://arxiv.org/abs/1612.03144"),
     "VGG": ("VGG (Simonyan and Zisserman, ICLR 2015), arXiv 1409.1556", "https://arxiv.org/abs/1409.1556"),
@@ -120,27 +126,12 @@ def _worst_frame(scores: Scores) -> str:
 
 
 def _vgg_against_resnet(scores: Scores) -> Paragraphs:
-    lead = _lead(scores, FPN_VGG19, FPN_RESNET50)
-    if abs(lead) < LEVEL:
-        why = (
-            "**The encoders** may balance: what VGG-19 gains by its convolutions at full resolution, ResNet-50 makes "
-            "up for by depth and shortcuts."
-        )
-    elif lead > 0:
-        why = (
-            "**The encoders** may: VGG-19 runs two convolutions at full and two at half resolution; ResNet-50 halves "
-            "the frame twice in its first two layers. At a car’s outline that detail counts."
-        )
-    else:
-        why = (
-            "**The encoders** may: ResNet-50 is deeper and sees more context; shortcuts let all of it train well. "
-            "VGG-19 has none and learns more slowly."
-        )
     return (
         _verdict(scores, FPN_VGG19, FPN_RESNET50),
-        why,
+        "**The encoders may explain it**: VGG-19 has four convolutions at full and half resolution, ResNet-50 one; it "
+        "sees more context and has shortcuts. Both decoders start at 96 × 120.",
         "**So may the training**: the two did not start from equal weights nor train equally long (models/README.md). "
-        "These scores cannot tell the one cause from the other; equal training of both would.",
+        "Only equal training of both could tell the two causes apart.",
         _worst_frame(scores) + " A handful of frames shows a tendency, not a ranking.",
     )
 
@@ -152,42 +143,24 @@ def _size_rows(scores: Scores) -> Rows:
 
 
 def _size_against_score(scores: Scores) -> Paragraphs:
-    lead = _lead(scores, FPN_RESNET50, FPN_VGG19)
-    if abs(lead) < LEVEL:
-        finding = "**The 18 % more parameters of ResNet-50 buy no measurable IoU here**: the two models are level."
-    elif lead > 0:
-        finding = (
-            f"**Here the model with 18 % more parameters, ResNet-50, also scores higher**, by {lead:.3f} on average."
-        )
-    else:
-        finding = (
-            f"**More parameters do not mean a higher score here**: ResNet-50 has 18 % more, and {-lead:.3f} less IoU."
-        )
     return (
-        finding,
+        "ResNet-50 has 18 % more parameters. " + _verdict(scores, FPN_VGG19, FPN_RESNET50),
         "**Two models cannot show a rule**, least of all after training that was not equally long nor from equal "
         "starts (models/README.md). It counts, too, how the parameters are arranged (resolution, depth, shortcuts).",
         "**Parameters are not cost either**: the smaller VGG-19 needs 3.6 times the multiply-adds, since its kernels "
-        "slide over large maps. Some parameters never run: smp’s PSPNet takes the maps after layer2, so that "
-        f"{IDLE_PARAMETERS / 1e6:.2f} M of its {PARAMETERS[PSP_RESNET50] / 1e6:.2f} M, layer3 and layer4, are idle.",
+        "slide over large maps. Some parameters never run: layer3 and layer4 of smp’s PSPNet, "
+        f"{IDLE_PARAMETERS / 1e6:.2f} M of its {PARAMETERS[PSP_RESNET50] / 1e6:.2f} M.",
     )
 
 
 def _psp_against_fpn(scores: Scores) -> Paragraphs:
-    lead = _lead(scores, PSP_RESNET50, FPN_RESNET50)
-    if abs(lead) < LEVEL:
-        why = "Context may make up for its coarser outlines."
-    elif lead < 0:
-        why = "Its outlines are coarser."
-    else:
-        why = "Pooled context may keep false alarms down."
     return (
         "**Why a pyramid**: a deep unit sees less than its receptive field in theory. The 1 × 1 pool hands every pixel "
         "the whole scene; 2 × 2, 3 × 3 and 6 × 6 keep where things are.",
         _verdict(scores, PSP_RESNET50, FPN_RESNET50),
         f"**The architectures** differ in decoder and depth: smp’s PSPNet stops after layer2, at 1/8 of the size; "
         f"layer3 and layer4, {IDLE_PARAMETERS / 1e6:.2f} M of its {PARAMETERS[PSP_RESNET50] / 1e6:.2f} M parameters, "
-        f"never run. {why}",
+        f"never run. Its outlines come from 48 × 60 maps, the FPN’s from 96 × 120.",
         "**The training** differs too, in start and length (models/README.md); scores cannot tell which counts.",
     )
 
@@ -213,8 +186,8 @@ SLIDES = (
             (
                 "**Segmentation gives every pixel a class.** The result is a mask of the image’s size: it says not "
                 "only what is there but where, and in which shape. Classification says only what.",
-                "**Semantic** segmentation gives all cars one label, **instance** segmentation each car its own. This "
-                "project does the first, with one class.",
+                "**Semantic** segmentation gives all cars one label, **instance** segmentation each car its own, "
+                "**panoptic** segmentation does both. This project does the first, with one class.",
                 "**Driver assistance**: masks of road, cars and people show where the car may go and what to keep "
                 "clear of.",
                 "**Medicine**: the outline of a tumour or an organ in a scan gives its place and volume, for "
@@ -279,6 +252,7 @@ SLIDES = (
             )
         ],
         "the papers named in the table; encoder list of segmentation_models_pytorch",
+        ("smp encoders",),
         tables=[
             Table(
                 ("Encoder", "Paper", "What sets it apart"),
@@ -289,11 +263,15 @@ SLIDES = (
                         "Huang et al. 2017, arXiv 1608.06993",
                         "A layer reads all earlier ones of its block",
                     ),
-                    ("MobileNetV2", "Sandler et al. 2018, arXiv 1801.04381", "Depthwise convolutions: small and fast"),
+                    (
+                        "MobileNetV2",
+                        "Sandler et al. 2018, arXiv 1801.04381",
+                        "Inverted residuals: shortcuts join thin maps",
+                    ),
                     (
                         "EfficientNet-B0",
                         "Tan and Le 2019, arXiv 1905.11946",
-                        "Depth, width and resolution scaled together",
+                        "Found by search; B1 to B7 are scaled from it",
                     ),
                 ],
                 given=(),
@@ -312,16 +290,17 @@ SLIDES = (
                 "**U-Net** (Ronneberger, Fischer and Brox, MICCAI 2015, arXiv 1505.04597), made for microscope images "
                 "and very few of them.",
                 "**How it works**: the contracting path halves the maps and doubles their number, step by step. The "
-                "expanding path doubles height and width with an up-convolution, appends the encoder’s map of the "
-                "same size (the skip connection) and runs two 3 × 3 convolutions; a 1 × 1 convolution gives the class "
-                "scores.",
-                "**Against FPN**: U-Net concatenates the encoder’s maps and predicts from the last, largest one. FPN "
-                "brings all levels to 256 channels with 1 × 1 convolutions, adds them on the way up, and predicts "
-                "from all its levels together.",
+                "expanding path doubles height and width with an up-convolution, appends the encoder’s map, cropped "
+                "to the same size (the skip connection), and runs two 3 × 3 convolutions; a 1 × 1 convolution gives "
+                "the class scores.",
+                "**Against the FPN of this project**: U-Net concatenates the encoder’s maps and predicts from the "
+                "last, largest one. The FPN brings all levels to 256 channels with 1 × 1 convolutions, adds them "
+                "along the top-down pathway, and predicts from the sum of its levels. (The FPN paper predicts on "
+                "each level independently; the sum is from Kirillov et al. 2019.)",
             )
         ],
-        "U-Net paper, section 2; FPN paper, section 3",
-        ("FPN",),
+        "U-Net paper, section 2; FPN paper, section 3; Kirillov et al. 2019, arXiv 1901.02446, section 3",
+        ("U-Net", "FPN", "Panoptic FPN"),
     ),
     Slide(
         "2.1c",
@@ -395,7 +374,7 @@ SLIDES = (
                 "**Decoder**: the map is doubled three times, and at each step the encoder’s map of that size, "
                 "brought to 256 channels by a 1 × 1 convolution, is added.",
                 "All four levels then go to 96 × 120 and are summed. The head scores that map with a 1 × 1 "
-                "convolution and enlarges it four times, bilinearly.",
+                "convolution and enlarges it bilinearly by a factor of four.",
             )
         ],
         "model summary of the notebook; FPN paper, section 3; sum of levels: Kirillov et al. 2019, arXiv 1901.02446",
@@ -425,7 +404,8 @@ SLIDES = (
             (
                 "**Encoder**: conv1 (7 × 7, stride 2) and the max-pooling halve the frame, then a stride-2 "
                 "convolution in the first bottleneck of layers 2, 3 and 4. **Decoder**: as with VGG-19, doubled from "
-                "12 × 15 to 96 × 120, then enlarged four times.",
+                "12 × 15 to 96 × 120, then enlarged by a factor of four. The name counts 49 convolutions and the fully "
+                "connected layer, not the shortcuts’ four.",
             )
         ],
         "ResNet paper, Table 1; model summary",
@@ -466,8 +446,8 @@ SLIDES = (
             (
                 "**Size**: ResNet-50 has 18 % more parameters, yet VGG-19 needs 3.6 times the multiply-adds: it works "
                 "on large maps for longer.",
-                "**Shortcuts**: a bottleneck adds its input to its output, which lets gradients pass and makes depth "
-                "trainable. VGG-19 is a plain chain.",
+                "**Shortcuts**: a bottleneck adds its input to its output, so that it only has to learn a correction, "
+                "which is easier to optimise: plain deeper networks end with a higher training error. VGG-19 has none.",
                 "**Blocks**: 1 × 1, 3 × 3, 1 × 1 convolutions with batch normalisation, against plain 3 × 3 ones with "
                 "none.",
                 "**Shrinking**: strided convolutions and an early drop to a quarter, against five max-poolings.",
@@ -489,16 +469,16 @@ SLIDES = (
         "2.4a",
         "Feature maps at three depths",
         "Insert the pictures of feature maps of FPN+ResNet-50: the encoder’s first layer, the last 3 × 3 convolution "
-        "of its first stage (a 1 × 1 follows), the decoder’s last layer. What does each depth focus on?",
+        "of its first stage (a 1 × 1 follows), the decoder’s finest branch. What does each depth focus on?",
         "three pictures",
         [
             (
-                "**Brightness, colour, edges.** Many maps look like the frame, upright or inverted; others show its "
-                "edges in one direction. Cars are treated like all else.",
+                "**Brightness, colour, edges.** Many maps look like the frame, as it is or as a negative; others show "
+                "its edges in one direction. Cars are treated like all else.",
             ),
             (
-                "**Lines and contours.** Most maps show short strokes of one direction, upright, level or slanting; a "
-                "few show outlines. The scene is hard to make out.",
+                "**Lines and contours.** Most maps show short strokes of one direction, vertical, horizontal or "
+                "diagonal; a few show outlines. The scene is hard to make out.",
             ),
             (
                 "**Objects and regions.** Cars stand out whole, bright or dark, in many maps; others show road, trees "
@@ -510,7 +490,7 @@ SLIDES = (
         figures=[
             Figure("feature-maps-conv1", "First layer of the encoder: conv1"),
             Figure("feature-maps-layer1", "Last 3 × 3 convolution of stage 1: layer1[2].conv2"),
-            Figure("feature-maps-seg-block", "Last layer of the decoder: seg_blocks[3]"),
+            Figure("feature-maps-seg-block", "Finest of the decoder’s four branches: seg_blocks[3]"),
         ],
     ),
     Slide(
@@ -521,8 +501,8 @@ SLIDES = (
         [
             (
                 "**From general to specific.** Early filters would serve any picture: that is why an encoder trained "
-                "on ImageNet is a good start. Only deeper layers become about cars, because only they get enough "
-                "context.",
+                "on ImageNet is a good start. Only deeper layers become about cars, because they see more context "
+                "around a pixel.",
                 "**Layers build on each other.** Edges become contours, contours parts, parts objects. Nobody "
                 "designed these features: the loss at the output sends gradients back through all layers, and each "
                 "learns what the next can use.",
@@ -543,13 +523,12 @@ SLIDES = (
         "answer",
         [
             (
-                "IoU(A, B) = |A ∩ B| / |A ∪ B| lies **between 0** (nothing in common) **and 1** (the same mask), "
-                "whatever the masks.",
-                "**It does not depend on scale.** A car of 200 pixels and one of 20,000 count alike, at any "
-                "resolution, so that frames and models can be compared. A mere count of common pixels grows with the "
-                "car.",
-                "**It punishes both kinds of error.** A missed pixel makes the overlap smaller, a false alarm the "
-                "union larger. Marking the whole frame as car finds every pixel in common and still scores low.",
+                "IoU(A, B) = |A ∩ B| / |A ∪ B| lies **between 0** (nothing in common) **and 1** (the same mask). Two "
+                "empty masks would be 0 / 0; they count as 1 here.",
+                "**It does not depend on scale.** A frame with 200 car pixels and one with 20,000 count alike, at any "
+                "resolution, so that frames and models can be compared. (Within a frame, large cars weigh more.)",
+                "**It punishes both kinds of error.** A missed pixel makes the overlap smaller; a false alarm makes "
+                "the union larger and costs a little less. A frame marked as car all over still scores low.",
                 "**Background does not help.** If 3 % of a frame is car, an empty mask has a pixel accuracy of 97 %, "
                 "but an IoU of 0.",
             )
@@ -566,8 +545,8 @@ SLIDES = (
         [
             (
                 "**Pred Mask1.** Both share the same pixels with the true mask, so the intersections are equal. Pred "
-                "Mask2 marks one region more, outside the true mask. It enlarges the union, and the same number of "
-                "pixels over a larger one is a lower IoU.",
+                "Mask2 marks one region more, outside the true mask. It enlarges the union, and the same numerator "
+                "over a larger denominator is a lower IoU.",
             )
         ],
         "definition of IoU",
@@ -614,7 +593,7 @@ SLIDES = (
             (
                 "**Mismatched relationship**: without the context of the scene, a boat on a river is taken for a car "
                 "because it looks like one.",
-                "**Confused categories**: one object is labelled in patches with two similar classes, such as "
+                "**Confusion categories**: one object is labelled in patches with two similar classes, such as "
                 "building and skyscraper.",
                 "**Inconspicuous classes**: small things, such as a pillow with the sheet’s pattern, are overlooked, "
                 "and very large ones, beyond the receptive field, come out broken.",

@@ -251,9 +251,7 @@ def test_answers_follow_the_scores(case, references):
         first = max(pair, key=scores.mean)
         assert (f"{first} scores higher" in words) == (case != "level")
         assert ("are level" in words) == (case == "level")
-    larger = {"VGG-19 first": "do not mean", "ResNet-50 first": "also scores higher", "level": "no measurable"}
     words = text(slide_of(deck, "3.3"))
-    assert [key for key in larger if larger[key] in words] == [case]
     assert f"{scores.mean(FPN_VGG19):.4f}" in words
 
 
