@@ -1,13 +1,12 @@
 """The sizes that the network diagrams show, for the 384 × 480 input of this project: (channels, height, width).
 
-They are written down here so that drawing needs no PyTorch;
-`staff/tests/test_figures.py` compares them with the models.
+They are written down here so that drawing needs no PyTorch. `staff/tests/figures` compares them with the models.
 """
 
 INPUT = (3, 384, 480)
 OUTPUT = (1, 384, 480)
 
-# VGG-19: convolutions of each block, what each block hands on before its pooling, and what the last pooling leaves.
+# VGG-19: convolutions of each block, each block's output before its pooling, and the last pooling's output.
 VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)
 VGG19_BLOCKS = ((64, 384, 480), (128, 192, 240), (256, 96, 120), (512, 48, 60), (512, 24, 30))
 VGG19_LAST = (512, 12, 15)
@@ -25,6 +24,7 @@ FPN_PYRAMID = ((256, 96, 120), (256, 48, 60), (256, 24, 30), (256, 12, 15))
 FPN_UPSAMPLINGS = (0, 1, 2, 3)
 FPN_SUM = (128, 96, 120)
 FPN_HEAD_KERNEL, FPN_HEAD_UPSAMPLING = 1, 4
+FPN_PYRAMID_MODE, FPN_BLOCK_MODE, FPN_HEAD_MODE = "nearest", "bilinear", "bilinear"  # interpolation
 
 # PSPNet on ResNet-50's layer2: grids, channels of each pooled branch, concatenation, map before the head.
 PSP_FEATURES = (512, 48, 60)

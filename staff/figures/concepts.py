@@ -30,7 +30,7 @@ from staff.figures.style import (
 
 STREET_SEED = 126
 
-# From the farthest car to the nearest; none is a class's colour, and neighbours differ in lightness too.
+# From the farthest car to the nearest. No class has one of these colours, and neighbours also differ in lightness.
 CAR_COLOURS = ["#E0006C", "#FFB199", "#AABA28", "#5A0016", "#FF5A5A", "#5F6B00", "#40E0D0", "#C1002F", "#B9A7FF"]
 
 KERNEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -75,7 +75,7 @@ def sigmoid() -> Figure:
 
 
 def semantic_segmentation() -> Figure:
-    """Return a rendered street scene, its classes with their legend, and its cars told apart as instances."""
+    """Return a rendered street scene, its semantic classes with a legend, and its cars as instances."""
     fig, ax = page(77)
     image, labels, cars = render(STREET_SEED, instances=True)
     names = list(CLASS_COLOURS)
@@ -100,7 +100,7 @@ def semantic_segmentation() -> Figure:
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return what a CNN calls the convolution of two integer matrices: stride 1, no padding, kernel not flipped."""
+    """Return the convolution of two integer matrices as in a CNN: stride 1, no padding, kernel not flipped."""
     windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)
     return np.einsum("ijkl,kl->ij", windows, kernel)
 
@@ -186,7 +186,7 @@ def _pixels(ax, x, y, w, values, colours):
 
 
 def question_masks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return Question 3's three 96 × 120 bool masks: the truth, Pred Mask1, and Pred Mask2 with a region too many."""
+    """Return Question 3's three 96 × 120 bool masks: the truth, Pred Mask1, and Pred Mask2 with one region too many."""
     truth = car_mask(96, 120, left=14, bottom=16, w=70, h=36)
     first = car_mask(96, 120, left=20, bottom=19, w=70, h=36)
     extra = car_mask(96, 120, left=78, bottom=66, w=32, h=17)

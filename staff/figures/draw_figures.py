@@ -1,7 +1,7 @@
 """Draw the notebook's figures into ``proj2_code/figures``, and Question 3's picture beside the code.
 
-Run it with ``make figures``. Every figure is a function that returns a matplotlib figure; the look lies in
-``style.py``, the sizes of the networks in ``architectures.py``.
+Run it with ``make figures``. Every figure is a function that returns a matplotlib figure. Its look is in ``style.py``,
+the sizes of the networks are in ``architectures.py``.
 """
 
 from staff import ROOT
@@ -23,10 +23,9 @@ FIGURES = {
 
 
 def main() -> None:
-    """Draw every figure to its place in the repository."""
+    """Draw every figure to its path in the repository."""
     for name, draw in FIGURES.items():
         path = ROOT / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         with style():
             save(draw(), path)
         print(f"{name}  {path.stat().st_size / 1000:.0f} KB")

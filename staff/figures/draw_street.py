@@ -1,9 +1,7 @@
 """Draw the README's picture, `staff/figures/street.png`: a CamVid frame, its true mask, the predicted one, the errors.
 
-Needs the test frames (`make data`). The frame is a figure here, credited to Brostow et al.; it is not part of the data.
+Needs the test frames (`make data`). README.md names the frame's source, Brostow et al.
 """
-
-from pathlib import Path
 
 import matplotlib
 
@@ -12,12 +10,14 @@ import matplotlib.pyplot as plt
 
 import student_code
 import utils
+from staff import ROOT
 
-PICTURE = Path(__file__).resolve().parent / "street.png"
+PICTURE = ROOT / "staff" / "figures" / "street.png"
 FRAME = "Seq05VD_f04110"
 
 
 def main() -> None:
+    """Draw the picture, or say which frame is missing."""
     dataset = student_code.create_vis_dataset()
     if FRAME not in dataset.names:
         raise SystemExit(f"{FRAME} is not among {', '.join(dataset.names)}: run `make data` first.")

@@ -112,7 +112,16 @@ def fpn() -> Figure:
     arrow(ax, (74.1, rows[5]), (76.1, rows[5]))
     box(ax, 82.6, rows[5], 13, 6.4, SEGMENT, shape(sizes.FPN_SUM), head="sum")
     box(ax, 82.6, rows[4], 13, 6.4, POINTWISE, shape((1, *sizes.FPN_SUM[1:])), head="conv 1×1")
-    box(ax, 82.6, rows[3], 13, 6.4, GROW, shape(sizes.OUTPUT), head=f"×{sizes.FPN_HEAD_UPSAMPLING}")
+    box(
+        ax,
+        82.6,
+        rows[3],
+        13,
+        6.4,
+        GROW,
+        shape(sizes.OUTPUT),
+        head=f"×{sizes.FPN_HEAD_UPSAMPLING}, {sizes.FPN_HEAD_MODE}",
+    )
     box(ax, 82.6, rows[2], 13, 6.4, SEGMENT, shape(sizes.OUTPUT), head="sigmoid")
     for level in (5, 4, 3):
         arrow(ax, (82.6, rows[level] - 3.2), (82.6, rows[level - 1] + 3.2))
@@ -133,15 +142,16 @@ def _steps(upsamplings: int) -> str:
 
 
 def _fpn_legend(ax: Axes) -> None:
-    ax.add_patch(FancyBboxPatch((20.5, 2), 52, 15.6, boxstyle="round,pad=0,rounding_size=0.8", fc=PANEL, ec="none"))
-    box(ax, 24.5, 15, 4, 2.6, POINTWISE, "1×1")
-    text(ax, 28, 15, "convolution to 256 channels, same height and width", SMALL, ha="left")
-    plus(ax, 24.5, 11.4)
-    text(ax, 28, 11.4, "sum, element by element", SMALL, ha="left")
-    box(ax, 52.5, 11.4, 4, 2.6, GROW, "×2")
-    text(ax, 56, 11.4, "twice the size", SMALL, ha="left")
-    text(ax, 22.5, 7.8, "conv 3×3 comes with group norm and ReLU", SMALL, ha="left")
-    text(ax, 22.5, 4.6, "With VGG-19, c4 and c5 have 512 channels; the rest is the same", SMALL, ha="left")
+    ax.add_patch(FancyBboxPatch((20.5, 2), 52, 18, boxstyle="round,pad=0,rounding_size=0.8", fc=PANEL, ec="none"))
+    box(ax, 24.5, 17.6, 4, 2.6, POINTWISE, "1×1")
+    text(ax, 28, 17.6, "convolution to 256 channels, same height and width", SMALL, ha="left")
+    plus(ax, 24.5, 14.2)
+    text(ax, 28, 14.2, "sum, element by element", SMALL, ha="left")
+    box(ax, 24.5, 10.8, 4, 2.6, GROW, "×2")
+    text(ax, 28, 10.8, f"{sizes.FPN_PYRAMID_MODE} neighbour: each value is copied to 2 × 2", SMALL, ha="left")
+    words = f"conv 3×3, ×2: with group norm and ReLU; this ×2 is {sizes.FPN_BLOCK_MODE}"
+    text(ax, 22.5, 7.4, words, SMALL, ha="left")
+    text(ax, 22.5, 4.3, "With VGG-19, c4 and c5 have 512 channels; the rest is the same", SMALL, ha="left")
 
 
 def vgg19() -> Figure:
@@ -206,7 +216,7 @@ def _slabs(
 
 
 def _left_out(ax: Axes, middle: float, xs: tuple[float, ...], words: str, way: tuple[float, float], y: float) -> None:
-    """Draw the layers of the classifier that the encoder does without."""
+    """Draw the layers of the classifier that the encoder does not use."""
     ax.plot(way, (middle, middle), color=RULE, lw=1.6, ls=(0, (2, 2)))
     for x in xs:
         slab(ax, x, middle, 0.8, 7, RULE, faded=True)
@@ -233,8 +243,8 @@ def resnet50() -> Figure:
     _left_out(ax, middle, (82,), "average\nand 1 fully\nconnected,\nleft out", (right, 81.7), 46.2)
     text(ax, 26, 37.2, "taken by the FPN decoder", SMALL, ha="right", color=MUTED)
     _pooling_legend(ax, 75.5)
-    bottlenecks = sum(sizes.RESNET50_BOTTLENECKS)
-    words = f"1 + {bottlenecks} × {len(sizes.BOTTLENECK_KERNELS)} = {1 + 3 * bottlenecks} convolutions"
+    blocks, each = sum(sizes.RESNET50_BOTTLENECKS), len(sizes.BOTTLENECK_KERNELS)
+    words = f"1 + {blocks} × {each} = {1 + each * blocks} convolutions (shortcuts not counted)"
     bracket(ax, centres[0] - 3, centres[4] + 4, 72.3, words)
     bracket(ax, 79, 87.5, 72.3, "+ 1 = 50")
     _bottleneck(ax)
@@ -268,7 +278,7 @@ def _bottleneck(ax: Axes) -> None:
         ax,
         43,
         22.6,
-        "skip connection: the input itself (in a layer's first bottleneck, a 1×1 convolution of it)",
+        "skip connection: the input itself (in a layer's first bottleneck, 1×1 convolution and batch norm)",
         SMALL,
     )
     text(ax, 73.8, y + 1.8, "ReLU", SMALL)
@@ -341,7 +351,7 @@ def _psp_head(ax: Axes) -> None:
 
 
 def _stretch(averages: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the grid brought to height × width, linearly between its cells and corner to corner, as PSPNet does it."""
+    """Return the grid resized to height × width, bilinear with aligned corners, as in PSPNet."""
     n = len(averages)
     at = np.arange(n)
     tall = np.stack([np.interp(np.linspace(0, n - 1, height), at, column) for column in averages.T], axis=1)

@@ -1,7 +1,7 @@
 """The common look of all figures: page, palette, type sizes and the few shapes that the diagrams are made of.
 
 Diagrams are laid out in tenths of an inch on a page 90 wide, origin at the lower left. A notebook shows that page about
-900 pixels wide, so one unit is about ten pixels there.
+900 pixels wide: one unit is about ten pixels.
 """
 
 from pathlib import Path
@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 from PIL import Image
 
+from staff import files
+
 WIDTH = 90
 DPI = 200
 
-# Okabe and Ito's colours, which stay apart for every kind of colour vision; one meaning each in all the diagrams.
+# Okabe and Ito's colours can be distinguished with every kind of colour vision. Each has one meaning in all diagrams.
 CAR = "#D55E00"
 NOT_CAR = "#33475B"
 CONV = "#0072B2"
@@ -30,7 +32,7 @@ MUTED = "#5A6673"
 RULE = "#A9B4C0"
 PANEL = "#F3F5F7"
 
-# As the notebook's error maps have them.
+# The colours of the notebook's error maps.
 HIT = "#009E73"
 MISSED = "#E69F00"
 FALSE_ALARM = "#CC3CA0"
@@ -90,7 +92,7 @@ def page(height: float) -> tuple[Figure, Axes]:
 
 
 def tint(colour: str, strength: float = 0.18) -> tuple[float, float, float]:
-    """Return `colour` thinned with white: 1 is the colour itself, 0 is white."""
+    """Return `colour` mixed with white: strength 1 is the colour itself, 0 is white."""
     red, green, blue = mpl.colors.to_rgb(colour)
     return 1 - strength * (1 - red), 1 - strength * (1 - green), 1 - strength * (1 - blue)
 
@@ -234,10 +236,5 @@ def pixels(fig: Figure) -> Image.Image:
 
 
 def save(fig: Figure, path: Path) -> None:
-    """Write `fig` as a PNG that has the same bytes every time; an earlier file stays until the new one is complete."""
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        pixels(fig).save(unfinished, format="png", optimize=True)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write `fig` as a PNG that has the same bytes every time; the file is replaced only by a complete one."""
+    files.replace(path, lambda unfinished: pixels(fig).save(unfinished, format="png", optimize=True))
