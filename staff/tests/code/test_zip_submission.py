@@ -125,10 +125,22 @@ def test_folder_in_place_of_a_file_is_refused(tree):
     refused(run(tree, "--gt_username", "gburdell3"), tree, "utils.py is missing")
 
 
-def test_more_than_50_mb_are_refused(tree):
-    with open(tree / "proj2_code" / "utils.py", "ab") as file:
-        file.truncate(50 * 2**20)
-    refused(run(tree, "--gt_username", "gburdell3"), tree, "50 MB")
+def test_a_file_too_large_to_be_graded_is_refused(tree):
+    path = tree / "proj2_code" / "utils.py"
+    with open(path, "ab") as file:
+        file.truncate(zip_submission.LARGEST_FILE)
+    assert "cannot be run" in run(tree, "--gt_username", "gburdell3").stdout  # zeros are no Python, but not too large
+    (tree / "gburdell3.zip").unlink()
+    with open(path, "ab") as file:
+        file.write(b"#")
+    refused(run(tree, "--gt_username", "gburdell3"), tree, str(path), "10 MB", "take data and weights out")
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything")
+def test_a_folder_without_rights_is_named(tree, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    refused(run(tree, "--gt_username", "gburdell3", cwd=closed), closed, str(closed), "where you may write")
 
 
 def test_own_earlier_zip_is_overwritten(tree):
@@ -213,16 +225,72 @@ def test_todo_left_is_a_warning(tree):
     assert "Upload gburdell3.zip" in done.stdout
 
 
-def test_an_imported_file_that_is_not_handed_in_is_a_warning(tree):
-    code = tree / "proj2_code"
-    for helper in ("masks.py", "more.py", "unused.py"):
-        (code / helper).touch()
-    (code / "student_code.py").write_text("import os, utils, masks\n\ndef f():\n    from more.scores import g\n")
-    warnings = [line for line in run(tree, "--gt_username", "gburdell3").stdout.splitlines() if "Warning" in line]
-    assert warnings == [
-        f"Warning: student_code.py imports {file}, which is not handed in: move its code into student_code.py."
-        for file in ("masks.py", "more.py")
+def warnings_of(tree, source):
+    (tree / "proj2_code" / "student_code.py").write_text(source)
+    said = run(tree, "--gt_username", "gburdell3").stdout.splitlines()
+    return [line.removeprefix("Warning: student_code.py ") for line in said if line.startswith("Warning")]
+
+
+@pytest.mark.parametrize(
+    ("source", "file"),
+    [
+        ("import os, utils, masks", "masks.py"),
+        ("def f():\n    from more.scores import g", "more/scores.py"),
+        ("from more import scores", "more/scores.py"),
+        ("from . import masks", "proj2_code/masks.py"),
+        ("from proj2_code.masks import f", "proj2_code/masks.py"),
+        ("import proj2_code.masks", "proj2_code/masks.py"),
+        ("from proj2_unit_tests import checks", "proj2_unit_tests/checks.py"),
+        ("import importlib\nm = importlib.import_module('masks')", "masks.py"),
+    ],
+)
+def test_an_imported_file_that_is_not_handed_in_is_a_warning(tree, source, file):
+    for path in (
+        "proj2_code/masks.py",
+        "proj2_code/more/scores.py",
+        "proj2_code/unused.py",
+        "proj2_unit_tests/checks.py",
+    ):
+        (tree / path).parent.mkdir(exist_ok=True)
+        (tree / path).touch()
+    assert warnings_of(tree, source) == [f"imports {file}, which is not handed in: move its code into student_code.py."]
+
+
+def test_imports_that_work_when_graded_are_no_warning(tree):
+    shutil.copy(ROOT / "requirements.txt", tree)
+    source = (
+        "import utils, os, torch, cv2, PIL.Image\nfrom proj2_code.utils import CLASSES\nfrom proj2_code import utils"
+    )
+    assert warnings_of(tree, source) == []
+
+
+def test_a_package_beyond_the_requirements_is_a_warning(tree):
+    shutil.copy(ROOT / "requirements.txt", tree)
+    assert warnings_of(tree, "import torch\nimport ruff\n") == [
+        "imports ruff, which is not installed where it is graded."
     ]
+
+
+def test_files_that_are_not_handed_in_are_a_warning(tree):
+    (tree / "proj2_code" / "means.npy").touch()
+    path = str(tree / "proj2_code" / "notes.txt")
+    source = (
+        f"import numpy\nx = numpy.load('proj2_code/means.npy')\ny = open({path!r})\nz = '/tmp', 'models/a.pt', ''\n"
+    )
+    assert warnings_of(tree, source) == [
+        f"uses {file}, which is not there when it is graded." for file in sorted([path, "proj2_code/means.npy"])
+    ]
+
+
+@pytest.mark.parametrize("source", ["x.cuda()", "x.to('cuda:0')", "x.to(device='mps')"])
+def test_a_graphics_card_is_a_warning_unless_asked_for(tree, source):
+    assert warnings_of(tree, source) == ["asks for a graphics card, and the grader has none."]
+    assert warnings_of(tree, f"if torch.cuda.is_available():\n    {source}") == []
+
+
+def test_the_solutions_get_no_warning():
+    for name in zip_submission.FILES:
+        assert zip_submission.find_problems(name, (ROOT / "proj2_code" / name).read_bytes()) == []
 
 
 def test_console_that_cannot_print_the_path(tree):
