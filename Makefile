@@ -58,7 +58,7 @@ card: .venv/staff-ready ## measure the models, write their card and the README's
 	@$(PY) -m staff.figures.draw_street
 
 bench: .venv/staff-ready ## the measured speeds of the README
-	@$(PY) -m staff.benchmarks.bench
+	@$(PY) -m staff.benchmarks
 
 clean: ## remove what the targets above have made; downloads and weights stay
 	@rm -rf build dist

@@ -1,0 +1,144 @@
+"""Measure speed side by side and write the table: `make bench`, or `python -m staff.benchmarks [--quick] [--row NAME]`.
+
+Each line of the table says how many times as fast this project is as something else, measured in turns in one run.
+Seconds do not travel between machines, such ratios mostly do. Written are staff/benchmarks/results.md, growth.png
+beside it, and the short form in the project's README; with --quick or --row the table is only printed.
+"""
+
+import argparse
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from datetime import date
+from importlib.metadata import version
+
+from staff import ROOT
+from staff.benchmarks import functions, growth, networks, programs, training
+from staff.benchmarks.harness import QUICK, THOROUGH, Comparison, Effort, Result, measure
+from staff.files import replace
+
+RESULTS = ROOT / "staff" / "benchmarks" / "results.md"
+ROWS: dict[str, Callable[[], Iterator[Comparison]]] = {
+    "sigmoid": functions.sigmoid,
+    "softmax": functions.softmax,
+    "mask": functions.mask,
+    "iou": functions.iou,
+    "apply-iou": networks.apply_iou,
+    "forward": networks.forward,
+    "reading": networks.reading,
+    "loading": networks.loading,
+    "importing": programs.importing,
+    "training": training.training,
+    "notebook": programs.notebook,
+    "grading": programs.grading,
+}
+QUICK_ROWS = ("sigmoid", "softmax", "mask", "iou", "reading", "forward")
+WHOLE_PROGRAMS = Effort(rounds=3, seconds=0)
+SLOW_ROWS = ("apply-iou", "training", "notebook", "grading")
+WHY_SHORT = {
+    "forward pass": "Convolutions of few channels wait for memory, a large matrix product does not.",
+    "training": "Both loops spend nearly all their time in the same convolutions.",
+}
+HEAD = """\
+| what | case | ours, s | against | times as fast (quartiles) | to reach | |
+|---|---|---|---|---|---|---|
+"""
+
+
+def cells(result: Result) -> tuple[str, ...]:
+    lower, middle, upper = result.speed
+    goal = "" if result.goal is None else f"{result.goal:.2f}"
+    verdict = "" if result.goal is None else "reached" if result.reached else "short"
+    speed = f"{middle:.2f} ({lower:.2f} to {upper:.2f})"
+    return result.row, result.case, f"{result.seconds:.3g}", result.rival, speed, goal, verdict
+
+
+def table(results: list[Result]) -> str:
+    return HEAD + "\n".join(f"| {' | '.join(cells(result))} |" for result in results) + "\n"
+
+
+def shortfalls(results: list[Result]) -> str:
+    """One sentence on each line that fell short, with the reason where it is known."""
+    lines = [
+        f"- {r.row}, {r.case}: {r.speed[1]:.2f} times as fast as {r.rival}, to reach was {r.goal:.2f}. "
+        f"{WHY_SHORT.get(r.row, '')}".rstrip()
+        for r in results
+        if not r.reached
+    ]
+    return "\n".join(lines) or "None."
+
+
+def page(results: list[Result], memory: list[tuple[str, float, float]]) -> str:
+    packages = ("torch", "numpy", "opencv-python-headless", "segmentation-models-pytorch", "albumentations")
+    libraries = ", ".join(f"{name} {version(name)}" for name in packages)
+    peaks = "\n".join(f"| {name} | {few:.0f} MiB | {many:.0f} MiB |" for name, few, many in memory)
+    return f"""\
+# Measured speed
+
+Written by `make bench` on {date.today().isoformat()}. {programs.machine()}; {libraries}.
+
+"Times as fast" is the other's time over ours, measured in turns: the median of all rounds, and its quartiles. Above 1,
+ours is faster. "To reach" is what the project asks of itself.
+
+{table(results)}
+**Short of what was asked**
+
+{shortfalls(results)}
+
+**Peak memory** of a process that runs `applyIoU` over the test frames again and again:
+
+| model | 3 frames | 32 frames |
+|---|---|---|
+{peaks}
+
+![Seconds against the number and the size of frames](growth.png)
+"""
+
+
+def short_form(results: list[Result]) -> str:
+    """The README's table: of each row the lines with a goal."""
+    lines = [
+        f"| {r.row}, {r.case} | {r.rival} | {r.speed[1]:.2f} | {r.goal:.2f} |" for r in results if r.goal is not None
+    ]
+    head = "| what | against | times as fast | to reach |\n|---|---|---|---|\n"
+    return f"Measured on {date.today().isoformat()}, {programs.machine()}:\n\n{head}" + "\n".join(lines) + "\n"
+
+
+def update_readme(text: str) -> None:
+    """Put the short form between the README's two speed marks."""
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- speed -->\n")
+    _, _, after = rest.partition("<!-- /speed -->\n")
+    whole = f"{before}<!-- speed -->\n{text}<!-- /speed -->\n{after}"
+    replace(readme, lambda partial: partial.write_text(whole, encoding="utf-8"))
+
+
+def measure_rows(names: tuple[str, ...], quick: bool) -> list[Result]:
+    results = []
+    for name in names:
+        effort = QUICK if quick else WHOLE_PROGRAMS if name in SLOW_ROWS else THOROUGH
+        print(f"{name} ...", flush=True)
+        with contextlib.redirect_stdout(io.StringIO()):
+            results += [result for comparison in ROWS[name]() for result in measure(comparison, effort)]
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a rough look at the short rows, in a minute")
+    parser.add_argument("--row", choices=ROWS, help="measure one row only")
+    arguments = parser.parse_args()
+    names = (arguments.row,) if arguments.row else QUICK_ROWS if arguments.quick else tuple(ROWS)
+    results = measure_rows(names, arguments.quick)
+    print(f"\n{table(results)}")
+    if arguments.quick or arguments.row:
+        return
+    growth.draw(RESULTS.with_name("growth.png"))
+    text = page(results, programs.peak_memory())
+    replace(RESULTS, lambda partial: partial.write_text(text, encoding="utf-8"))
+    update_readme(short_form(results))
+    print(f"Wrote {RESULTS}, and its short form into the README.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Time one way of doing something against others, in turns, and say how many times as fast it is."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch.utils.benchmark import Timer
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another way to do the same. ``goal``: how many times as fast ours should be; None where that is only reported.
+
+    ``work``: how much more work ours does than one call of the rival; 1 where both do the same.
+    """
+
+    name: str
+    call: Callable[[], object]
+    goal: float | None = None
+    work: float = 1.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case of one row: our call, and the rivals that do the same."""
+
+    row: str
+    case: str
+    ours: Callable[[], object]
+    rivals: tuple[Rival, ...]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How carefully to measure: the number of rounds, and the seconds that each call gets in a round."""
+
+    rounds: int
+    seconds: float
+
+
+THOROUGH, QUICK = Effort(rounds=9, seconds=0.3), Effort(rounds=3, seconds=0.02)
+
+
+@dataclass(frozen=True)
+class Result:
+    """``speed``: the rival's time over ours, a (lower quartile, median, upper quartile) over the rounds."""
+
+    row: str
+    case: str
+    rival: str
+    seconds: float
+    speed: tuple[float, float, float]
+    goal: float | None
+
+    @property
+    def reached(self) -> bool:
+        return self.goal is None or self.speed[1] >= self.goal
+
+
+def measure(comparison: Comparison, effort: Effort) -> list[Result]:
+    """Time all calls in turns, so that a busy moment of the machine falls on all of them. One result a rival."""
+    calls = [comparison.ours, *(rival.call for rival in comparison.rivals)]
+    timers = [Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads()) for call in calls]
+    # The first call warms up: caches, lazy initialisation, the allocator. The second says how many calls fill a round.
+    numbers = [max(1, round(effort.seconds / (timer.timeit(1) and timer.timeit(1)).mean)) for timer in timers]
+    rounds = [
+        [timer.timeit(number).mean for timer, number in zip(timers, numbers, strict=True)] for _ in range(effort.rounds)
+    ]
+    seconds = statistics.median(times[0] for times in rounds)
+    results = []
+    for k, rival in enumerate(comparison.rivals, 1):
+        speed = spread(times[k] * rival.work / times[0] for times in rounds)
+        results.append(Result(comparison.row, comparison.case, rival.name, seconds, speed, rival.goal))
+    return results
+
+
+def spread(values: Iterable[float]) -> tuple[float, float, float]:
+    """(lower quartile, median, upper quartile) of at least two values."""
+    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, middle, upper

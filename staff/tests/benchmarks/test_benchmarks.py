@@ -1,0 +1,93 @@
+"""The benchmarks compare what gives the same result, and the table says what was measured."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import student_code
+from staff.benchmarks import __main__ as bench
+from staff.benchmarks import functions, harness, networks
+from staff.models import NETWORKS
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "softmax", "mask", "iou", "reading"])
+def test_ours_and_its_rivals_give_the_same(name):
+    comparisons = list(bench.ROWS[name]())
+    # The bare reading neither normalises nor makes a mask of one class: only the sizes are the same.
+    for comparison in comparisons[:2] if name != "reading" else []:
+        ours = torch.as_tensor(comparison.ours()).double()
+        for rival in comparison.rivals:
+            theirs = torch.as_tensor(rival.call()).double()
+            torch.testing.assert_close(
+                ours, theirs, atol=1e-6, rtol=1e-4, msg=lambda text, r=rival: f"{r.name}: {text}"
+            )
+    if name == "reading":
+        (image, mask), (frame, labels) = comparisons[0].ours(), comparisons[0].rivals[0].call()
+        assert image.shape[1:] == frame.shape[:2] == mask.shape[1:] == labels.shape
+
+
+def test_the_handouts_loop_scores_what_apply_iou_scores(full_size_networks):
+    pairs = networks.frames("resnet50", 3)
+    model = full_size_networks["PSPNet-ResNet50"]
+    assert torch.equal(
+        torch.stack(student_code.applyIoU(model, pairs)), torch.stack(networks.handout_loop(model, pairs))
+    )
+
+
+@pytest.fixture
+def full_size_networks():
+    return {name: network.load() for name, network in NETWORKS.items() if name == "PSPNet-ResNet50"}
+
+
+def test_folding_the_batch_norms_changes_no_mask(full_size_networks):
+    (model,) = full_size_networks.values()
+    folded = networks.fold(model)
+    norms = [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert not norms and any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+    image = torch.from_numpy(networks.frames("resnet50", 1)[0][0])[None]
+    before, after = (networks.forward_pass(network, image) for network in (model, folded))
+    torch.testing.assert_close(before, after, atol=1e-4, rtol=0)
+
+
+class PretendTimer:
+    """Stands in for torch's Timer: a call takes the seconds that it returns."""
+
+    def __init__(self, _, globals, num_threads):
+        self.call = globals["call"]
+
+    def timeit(self, number):
+        return SimpleNamespace(mean=self.call())
+
+
+def test_speed_is_the_rivals_time_over_ours(monkeypatch):
+    monkeypatch.setattr(harness, "Timer", PretendTimer)
+    slow, half = harness.Rival("slow", lambda: 8.0, goal=5), harness.Rival("half", lambda: 8.0, goal=5, work=0.5)
+    comparison = harness.Comparison("row", "case", lambda: 1.0, (slow, half))
+    results = harness.measure(comparison, harness.Effort(rounds=3, seconds=10))
+    assert [(r.rival, r.speed, r.seconds, r.reached) for r in results] == [
+        ("slow", (8.0, 8.0, 8.0), 1.0, True),
+        ("half", (4.0, 4.0, 4.0), 1.0, False),
+    ]
+
+
+def test_the_table_tells_what_was_reached_and_what_fell_short():
+    results = [
+        harness.Result("IoU", "384×480", "torchmetrics", 0.01, (3.5, 4.0, 4.5), 3),
+        harness.Result("IoU", "384×480", "smp", 0.01, (1.0, 1.5, 2.0), 3),
+        harness.Result("softmax", "10^6", "torch", 0.01, (0.1, 0.2, 0.3), None),
+    ]
+    reached, short, reported = bench.table(results).splitlines()[2:]
+    assert reached.endswith("| 4.00 (3.50 to 4.50) | 3.00 | reached |")
+    assert short.endswith("| 3.00 | short |") and reported.endswith("|  |  |")
+    assert "smp, to reach was 3.00" in bench.shortfalls(results) and "torchmetrics" not in bench.shortfalls(results)
+    assert bench.shortfalls(results[:1]) == "None."
+    assert "torch |" not in bench.short_form(results)
+
+
+def test_quartiles_are_those_of_numpy():
+    values = [5.0, 1.0, 4.0, 2.0]
+    assert all(map(math.isclose, harness.spread(values), np.quantile(values, (0.25, 0.5, 0.75))))
+    assert functions.SIZES["10^6 floats"] == 10**6
