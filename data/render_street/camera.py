@@ -13,6 +13,7 @@ SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLI
 
 SCALE = 3  # canvas samples per pixel and axis: odd, so that a pixel has a centre sample
 NEAR = 0.6  # metres; what is closer to the camera is cut off
+YZX, ZXY = np.array([1, 2, 0]), np.array([2, 0, 1])  # the order of axes in a cross product
 KERB = 0.12  # metres from the road up to the pavement
 
 
@@ -194,7 +195,8 @@ class Painter:
 def normal_of(points: np.ndarray) -> np.ndarray:
     """A normal of each planar (..., N, 3) polygon, of either sign and any length."""
     a, b = points[..., 2, :] - points[..., 0, :], points[..., 1, :] - points[..., -1, :]
-    return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
+    # The cross product of the diagonals. np.cross is several times slower for a single polygon.
+    return a.take(YZX, -1) * b.take(ZXY, -1) - a.take(ZXY, -1) * b.take(YZX, -1)
 
 
 def facing(points: np.ndarray, camera: Camera) -> np.ndarray:
