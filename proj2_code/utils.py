@@ -370,7 +370,26 @@ def load_weights(model, file_name):
     return model.eval()
 
 
+def with_street_classes(resnet50_model):
+    """Return the FPN + ResNet-50 for all twelve classes: 1×3×H×W to 1×12×H×W logits, in evaluation mode.
+
+    Encoder and decoder are those of `resnet50_model`, such as from `student_code.load_FPN_resnet50()`: shared, not
+    copied. Only the last 1×1 convolution is another one. It comes from `models/resnet50_street_classes_head.pt`. There
+    is no activation: `softmax` over the twelve logits of a pixel gives its probabilities, in the order of `CLASSES`.
+
+    Raises `ValueError` for any other network, and what `load_weights` raises if there is no such file.
+    """
+    if getattr(resnet50_model, "name", None) != "fpn-resnet50":
+        raise ValueError("The twelve classes need an FPN with the encoder resnet50, as load_FPN_resnet50() returns it.")
+    street_model = smp.FPN("resnet50", encoder_weights=None, classes=len(CLASSES), activation=None)
+    street_model.encoder, street_model.decoder = resnet50_model.encoder, resnet50_model.decoder
+    load_weights(street_model.segmentation_head[0], "resnet50_street_classes_head.pt")
+    return street_model.to(next(resnet50_model.parameters()).device).eval()
+
+
 def _describe(model):
+    if not hasattr(model, "name"):
+        return f"the {type(model).__name__} layer of the twelve classes"
     encoder = model.name.partition("-")[2]  # smp's name of a network is such as fpn-resnet50
     return f"{type(model).__name__} with the encoder {encoder}"
 
@@ -434,6 +453,26 @@ def predict_mask(model, image, preprocessing_fn, max_side=960):
 # Pictures
 
 
+def show(alt):
+    """Show the current figure as `plt.show()` does. `alt` is one sentence that says what is to be seen.
+
+    Jupyter keeps the sentence beside the picture, for readers who cannot see it (alt text).
+    """
+    import matplotlib.pyplot as plt
+
+    if "inline" not in plt.get_backend():
+        plt.show()
+        return
+    from IPython import get_ipython
+    from IPython.display import display
+
+    figure = plt.gcf()
+    data, metadata = get_ipython().display_formatter.format(figure)
+    texts = {kind: {**metadata.get(kind, {}), "alt": alt} for kind in data if kind.startswith("image/")}
+    display(data, metadata=texts, raw=True)
+    plt.close(figure)
+
+
 def visualize(**images):
     """Show pictures in one row, each under its name: `visualize(image=frame, cars_mask=mask)`.
 
@@ -448,9 +487,11 @@ def visualize(**images):
     _, axes = plt.subplots(
         1, len(images), figsize=(width * len(images), 0.85 * width), squeeze=False, layout="constrained"
     )
+    texts = []
     for ax, (name, image) in zip(axes[0], images.items(), strict=True):
         _show(ax, image, " ".join(name.split("_")).title())
-    plt.show()
+        texts.append(f"{ax.get_title()}: {_what_is_seen(image)}")
+    show(f"{'; '.join(texts)}.")
 
 
 def error_map(predicted, true, image=None):
@@ -494,7 +535,12 @@ def show_prediction(image, true_mask, pred_mask):
     _show(axes[3], errors, "Errors")
     legend = [Patch(color=np.divide(colour, 255), label=kind) for kind, colour in ERROR_COLOURS.items()]
     axes[3].legend(handles=legend, loc="upper right", fontsize="small")
-    plt.show()
+    found, missed, false = (int((errors == colour).all(axis=2).sum()) for colour in ERROR_COLOURS.values())
+    show(
+        "A street scene, its true mask, the predicted mask, and the error map: "
+        f"{found / max(1, found + missed):.0%} of the true mask is hit (green), the rest is missed (orange); "
+        f"{false} pixels are false alarms (pink)."
+    )
 
 
 def show_feature_maps(tensor, title):
@@ -528,7 +574,7 @@ def show_feature_maps(tensor, title):
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_title(title if shown == len(maps) else f"{title} (the first {shown} of {len(maps)})")
-    plt.show()
+    show(f"{ax.get_title()}: {shown} maps of {h}×{w} in a grid, each from purple, its lowest values, to yellow.")
 
 
 def _show(ax, image, title):
@@ -537,6 +583,16 @@ def _show(ax, image, title):
     scale = {} if image.ndim == 3 else {"vmin": 0, "vmax": max(1, image.max(initial=0)), "interpolation": "nearest"}
     ax.imshow(image, **scale)
     ax.set(title=title, xticks=[], yticks=[])
+
+
+def _what_is_seen(values):
+    """Describe a picture or mask of `visualize` in a few words, for `show`."""
+    picture = _as_picture(values)
+    if picture.ndim == 3:
+        return f"a colour picture of {_size(picture)}"
+    if picture.max(initial=0) > 1:
+        return f"a map of {_size(picture)} with {len(np.unique(picture))} labels"
+    return f"a mask of {_size(picture)} in which {(picture > 0.5).mean():.1%} of the pixels are marked"
 
 
 def _as_array(values):
