@@ -1,126 +1,174 @@
 """Grade submissions here as Gradescope would, with the very zip that it runs.
 
-    python -m staff.kit.grade gburdell3.zip       a table, whose last line is the total
-    python -m staff.kit.grade --all submissions/  every zip and folder in it, in parallel, into grades.csv
+    python -m staff.kit.grade gburdell3.zip                  a table, whose last line is the total
+    python -m staff.kit.grade --all export.zip               a whole class, into grades.csv and grades.html
+    python -m staff.kit.grade --compare old.csv grades.csv   whose score differs, and on which test
 
-The students' code runs on this machine. README.md says how far the grader shuts it in.
+--all takes Gradescope's bulk export (its zip or its folder), or any folder of zips, folders and Python files. Stopped
+and started again, it goes on where it stopped. The students' code runs on this machine: README.md says how far the
+grader shuts it in.
 """
 
 import argparse
-import csv
-import json
+import contextlib
 import os
-import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from tqdm import tqdm
 
-from staff.kit import make_autograder
-from staff.kit.autograder.grader import submission
+from staff.kit import compare_grades, gradebook
+from staff.kit.class_export import parse_time, printable, read_class
+from staff.kit.gradebook import Line
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not in a notebook
+            stream.reconfigure(errors="backslashreplace")
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        if arguments.compare:
+            print(compare_grades.compare(*arguments.compare))
+        elif arguments.all:
+            _grade_class(arguments)
+        else:
+            _grade_one(arguments.submission)
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Run the same command again.")
+    except (ValueError, OSError) as error:
+        sys.exit(printable(f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else str(error)))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("submission", nargs="?", type=Path, help="a zip, a folder or a student_code.py")
-    parser.add_argument("--all", type=Path, metavar="FOLDER", help="grade every zip and folder in FOLDER")
+    parser.add_argument("--all", type=Path, metavar="CLASS", help="a folder or zip with the submissions of a class")
+    parser.add_argument("--compare", type=Path, nargs=2, metavar=("OLD", "NEW"), help="two tables that --all wrote")
     parser.add_argument(
         "--csv", type=Path, default=Path("grades.csv"), help="where --all writes (default: %(default)s)"
     )
+    parser.add_argument("--roster", type=Path, help="a CSV of the class: its order, and who handed in nothing")
+    parser.add_argument("--due", type=_due, metavar="TIME", help='marks late ones, as in "2026-10-06 23:59 -0400"')
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), metavar="N", help="at a time (default: %(default)s)"
+    )
     arguments = parser.parse_args()
-    if (arguments.submission is None) == (arguments.all is None):
-        parser.error("give either one submission or --all FOLDER")
-    if os.name == "nt":
+    if sum(map(bool, (arguments.submission, arguments.all, arguments.compare))) != 1:
+        parser.error("give either one submission, or --all CLASS, or --compare OLD NEW")
+    if arguments.jobs < 1:
+        parser.error("--jobs must be 1 or more")
+    if os.name == "nt" and not arguments.compare:
         parser.error("the grader needs Linux or macOS; on Windows run it in WSL")
-    given = arguments.submission or arguments.all
-    if not given.exists() or (arguments.all and not given.is_dir()):
-        parser.error(f"{given} is no {'folder' if arguments.all else 'submission'}")
-    with tempfile.TemporaryDirectory(prefix="autograder-") as place:
-        os.chmod(place, 0o755)
-        source = _autograder(Path(place))
-        if arguments.all:
-            _grade_all(arguments.all, source, arguments.csv)
-        else:
-            log, _ = grade(given, source)
-            print(log, end="")
+    for given in filter(None, (arguments.submission, arguments.all)):
+        if not given.exists():
+            parser.error(f"{printable(str(given))} does not exist")
+    if arguments.csv.is_dir() or arguments.csv.suffix.lower() != ".csv":
+        parser.error(f"--csv {printable(str(arguments.csv))} must be the name of a file that ends in .csv")
+    return arguments
 
 
-def grade(given: Path, source: Path) -> tuple[str, dict]:
-    """Grade one submission with the autograder unpacked at `source`; return its log and what results.json holds."""
-    with tempfile.TemporaryDirectory(prefix="root-", dir=source.parent) as place:
-        root = Path(place)
-        (root / "source").symlink_to(source)
-        _hand_in(given, root / "submission")
-        shutil.copy(source / "run_autograder", root)
-        log = subprocess.run(["bash", root / "run_autograder"], stdout=subprocess.PIPE, encoding="utf-8").stdout
-        return log, json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
+def _due(text: str) -> datetime:
+    """A time; without a zone it is this computer's."""
+    time = parse_time(text, zone=None)
+    if time is None:
+        raise argparse.ArgumentTypeError(f'{text!r} is no time; write it as in "2026-10-06 23:59 -0400"')
+    return time
 
 
-def _autograder(place: Path) -> Path:
-    """Unpack dist/autograder.zip, built anew if anything in it has changed, with this Python as its environment."""
-    files, archive = make_autograder.sources(), make_autograder.ZIP
-    newest = max(path.stat().st_mtime for path in [*files.values(), Path(make_autograder.__file__)])
-    if not archive.exists() or archive.stat().st_mtime <= newest:
-        print(f"Building {archive} first.", file=sys.stderr)
-        make_autograder.build(files, archive)
-    source = place / "source"
-    shutil.unpack_archive(archive, source)
-    (source / "venv").symlink_to(sys.prefix)
-    return source
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="autograder-", ignore_cleanup_errors=True) as place:
+        os.chmod(place, 0o755)  # for the user that a student's code becomes
+        yield Path(place)
 
 
-def _hand_in(given: Path, target: Path) -> None:
-    """Lay a submission where Gradescope lays it: the contents of a zip, or else what was given."""
-    if given.is_dir():
-        shutil.copytree(given, target, symlinks=True)
-        return
-    target.mkdir()
-    try:
-        submission.unpack(given, target)
-    except submission.UNPACKING_ERRORS:
-        shutil.copy(given, target)
+def _grade_one(given: Path) -> None:
+    from staff.kit import grading
+
+    with _temporary_folder() as place:
+        autograder = grading.Autograder(place)
+        try:
+            log, _, _ = autograder.grade(given)
+        except BaseException:
+            autograder.stop()
+            raise
+        print(log, end="")
 
 
-def _grade_all(folder: Path, source: Path, table: Path) -> None:
-    """Grade everything in a folder, as many at a time as there are cores, and write one line each."""
-    given = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".zip" or path.is_dir()]
-    given = [path for path in given if not path.name.startswith((".", "__MACOSX"))]
-    if not given:
-        sys.exit(f"{folder} holds no zip and no folder to grade.")
-    rows = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {pool.submit(grade, path, source): path for path in given}
-        for job in tqdm(as_completed(jobs), total=len(jobs), desc="graded", unit="submission"):
-            rows[jobs[job]] = {"submission": jobs[job].name, **_outcome(job)}
-    columns = list(max(rows.values(), key=len))
-    partial = table.with_name(f".{table.name}.{os.getpid()}")
-    with partial.open("w", newline="", encoding="utf-8-sig") as file:  # the mark tells Excel that this is UTF-8
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows[path] for path in given)
-    os.replace(partial, table)
-    print(f"Wrote {table}: {len(rows)} submissions.")
+def _grade_class(arguments: argparse.Namespace) -> None:
+    from staff.kit import grading  # takes a second, which --compare and --help need not wait for
+
+    table, page, kept = arguments.csv, arguments.csv.with_suffix(".html"), arguments.csv.with_suffix(".results")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    roster = gradebook.read_roster(arguments.roster) if arguments.roster else None
+    with _temporary_folder() as place:
+        scratch = place / "class"
+        scratch.mkdir(mode=0o700)
+        ours = {table, page, kept} | ({arguments.roster} if arguments.roster else set())
+        entries = read_class(arguments.all, scratch, ours)
+        if not entries:
+            raise ValueError(f"{arguments.all} holds nothing to grade.")
+        lines = gradebook.lines_of(entries, roster)
+        autograder = grading.Autograder(place)
+        results = grading.Results(kept, autograder.version)
+        try:
+            _grade_lines(lines, autograder, results, arguments.jobs)
+        except KeyboardInterrupt:
+            gradebook.write_table(table, lines, arguments.due)
+            left = sum(_gradable(line) and line.results is None for line in lines)
+            sys.exit(
+                f"\nStopped with {left} of {len(lines)} lines of {table} left. Run the same command again to go on."
+            )
+        gradebook.write_table(table, lines, arguments.due)
+        from staff.kit import grade_page
+
+        grade_page.write(page, table.stem, lines, arguments.due)
+    print(f"Wrote {table} and {page}: {len(lines)} lines, {len(entries)} submissions. Results are kept in {kept}.")
+    for line in lines:
+        if line.entry and line.entry.problem:
+            print(f"{line.entry.name}: could not be graded: {line.entry.problem}", file=sys.stderr)
 
 
-def _outcome(job: Future) -> dict:
-    """The row of a submission; where its grading failed, a note on that: the others' points are not to be lost."""
-    try:
-        return _row(job.result()[1])
-    except Exception as error:
-        return {"total": "", "notes": f"could not be graded: {type(error).__name__}: {error}"}
+def _gradable(line: Line) -> bool:
+    return line.entry is not None and not line.entry.problem
 
 
-def _row(results: dict) -> dict:
-    """The total, the points of each TO-DO, and what the student was told about the submission as a whole."""
-    tests = results.get("tests", [])  # none where the autograder could not be started
-    row = {"total": results["score"], "of": sum(test["max_score"] for test in tests)}
-    for test in tests:
-        todo = test["tags"][0]
-        row[todo] = row.get(todo, 0) + test["score"]
-    return row | {"notes": results["output"]}
+def _grade_lines(lines: list[Line], autograder, results, jobs: int) -> None:
+    """Fill in the results of all lines. Equal submissions are graded once: equal code earns equal points."""
+    from staff.kit import grading
+
+    waiting: dict[str, list[Line]] = defaultdict(list)
+    hashes: dict[int, str] = {}
+    for line in lines:
+        if _gradable(line):
+            try:
+                key = hashes.get(id(line.entry)) or grading.fingerprint(line.entry.path)
+            except OSError as error:
+                line.entry.problem = f"cannot be read ({error.strerror}: {printable(str(error.filename))})"
+                continue
+            hashes[id(line.entry)] = key
+            line.results = results.load(key)
+            if line.results is None:
+                waiting[key].append(line)
+    paths = {key: group[0].entry.path for key, group in waiting.items()}
+    done = sum(line.results is not None for line in lines)
+    total = done + sum(map(len, waiting.values()))
+    gradings = grading.grade_all(autograder, paths, jobs)
+    bar = tqdm(total=total, initial=done, desc="graded", unit="submission")
+    with bar, contextlib.closing(gradings):  # closed by Ctrl-C wherever it strikes, which ends what is running
+        for key, grading_of_key in gradings:
+            if grading_of_key.worked:
+                results.keep(key, grading_of_key.results)
+            for line in waiting[key]:
+                line.results, line.entry.problem = grading_of_key.results, printable(grading_of_key.problem)
+            bar.update(len(waiting[key]))
 
 
 if __name__ == "__main__":

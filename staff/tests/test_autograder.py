@@ -4,7 +4,6 @@
 so each shows that a fault costs its own points and no others.
 """
 
-import csv
 import io
 import json
 import os
@@ -438,42 +437,6 @@ def test_results_are_valid_from_the_first_moment(gradescope):
     results = json.loads(path.read_text("utf-8"))
     assert results["score"] == 0 and len(results["tests"]) > 30
     assert results["tests"][0]["output"].startswith("Not run")
-
-
-def test_grade_py_grades_a_folder_into_a_csv(archive, tmp_path):
-    folder = tmp_path / "Abgaben"
-    folder.mkdir()
-    (folder / "b.zip").write_bytes(_zip({"student_code.py": _code("good")}))
-    (folder / "ä").mkdir()
-    (folder / "ä" / "readme.txt").write_text("nothing yet", "utf-8")
-    (folder / "c").mkdir()
-    os.mkfifo(folder / "c" / "student_code.py")
-    (folder / "._b.zip").write_bytes(b"\0")
-    table = tmp_path / "grades.csv"
-    done = subprocess.run(
-        [sys.executable, KIT / "grade.py", "--all", folder, "--csv", table],
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-    )
-    assert "3/3" in done.stderr  # the progress bar
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["submission"] for row in rows] == ["b.zip", "c", "ä"]
-    assert [(row["total"], row["of"]) for row in rows] == [("70", "110"), ("", ""), ("0", "110")]
-    assert rows[0]["TO-DO 3: apply_mask_to_image"] == "20"
-    assert rows[1]["notes"].startswith("could not be graded: ") and "named pipe" in rows[1]["notes"]
-    assert "found readme.txt" in rows[2]["notes"]
-    assert list(tmp_path.iterdir()) == [folder, table] or set(tmp_path.iterdir()) == {folder, table}
-
-
-@pytest.mark.parametrize("arguments", [[], ["absent.zip"], ["--all", "absent"], ["a.zip", "--all", "."]])
-def test_grade_py_refuses_what_it_cannot_grade(arguments, tmp_path):
-    done = subprocess.run(
-        [sys.executable, KIT / "grade.py", *arguments], cwd=tmp_path, capture_output=True, encoding="utf-8"
-    )
-    assert done.returncode == 2
-    assert "error:" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_zip_has_what_gradescope_looks_for(archive):

@@ -1,0 +1,179 @@
+"""Runs the packed autograder on one submission after the other, keeps the results, and can be stopped at any time."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from staff import files
+from staff.kit import make_autograder
+from staff.kit.autograder.grader import confinement, submission
+from staff.kit.class_export import ARCHIVES
+
+
+class Autograder:
+    """dist/autograder.zip, unpacked into a temporary folder, with this Python as its environment."""
+
+    def __init__(self, folder: Path):
+        """Unpack it into `folder`; build it before if anything in it has changed."""
+        archive = _archive()
+        self.version = hashlib.sha256(archive.read_bytes() + sys.version.encode()).hexdigest()
+        self._source = folder / "source"
+        shutil.unpack_archive(archive, self._source)
+        (self._source / "venv").symlink_to(sys.prefix)
+        self._work = folder / "work"
+        self._work.mkdir(mode=0o755)
+        self._stopped = False
+        confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)  # so that `stop` finds what a grading leaves behind
+
+    def grade(self, given: Path) -> tuple[str, dict, bool]:
+        """Grade a file or folder. Return the log, what results.json holds, and whether the autograder worked."""
+        with tempfile.TemporaryDirectory(prefix="root-", dir=self._work) as place:
+            root = Path(place)
+            (root / "source").symlink_to(self._source)
+            _hand_in(given, root / "submission")
+            shutil.copy(self._source / "run_autograder", root)
+            if self._stopped:
+                raise InterruptedError
+            done = subprocess.run(
+                ["bash", root / "run_autograder"],
+                env=os.environ | {"TMPDIR": str(self._work)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is for this program alone, which then ends the gradings
+            )
+            if self._stopped:
+                raise InterruptedError
+            results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
+            return done.stdout, results, done.returncode == 0
+
+    def stop(self) -> None:
+        """End all gradings at once, with every process of theirs."""
+        self._stopped = True
+        while children := psutil.Process().children(recursive=True):
+            for child in children:
+                with contextlib.suppress(psutil.Error):
+                    child.kill()
+            psutil.wait_procs(children, timeout=0.2)
+
+
+def _archive() -> Path:
+    sources, archive = make_autograder.sources(), make_autograder.ZIP
+    newest = max(path.stat().st_mtime for path in [*sources.values(), Path(make_autograder.__file__)])
+    if not archive.exists() or archive.stat().st_mtime <= newest:
+        print(f"Building {archive} first.", file=sys.stderr)
+        make_autograder.build(sources, archive)
+    return archive
+
+
+def _hand_in(given: Path, target: Path) -> None:
+    """Lay a submission where Gradescope lays it: a folder, or the contents of an archive, or else the file itself."""
+    if given.is_dir():
+        target.symlink_to(os.path.realpath(given))  # the grader only reads there
+        return
+    target.mkdir()
+    try:
+        if not given.name.lower().endswith(ARCHIVES):
+            raise ValueError("no archive")
+        submission.unpack(given, target)
+    except submission.UNPACKING_ERRORS:
+        shutil.copy(given, target)
+
+
+def fingerprint(given: Path) -> str:
+    """A hash of what was handed in: the same for equal files, whatever their folder or archive is called."""
+    if not given.is_dir():
+        # The name of an archive means nothing; that of a Python file does.
+        archive = given.name.lower().endswith(ARCHIVES)
+        return _hash([(given.suffix.lower() if archive else given.name, given)])
+    found = []
+    for parent, folders, names in os.walk(given, onerror=_raise):
+        folders.sort()
+        paths = [Path(parent) / name for name in sorted(names)]
+        found += [
+            (str(path.relative_to(given)), path) for path in paths if os.path.isfile(path) and not os.path.islink(path)
+        ]
+    return _hash(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _hash(named: list[tuple[str, Path]]) -> str:
+    digest = hashlib.sha256()
+    for name, path in named:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256")
+        digest.update(os.fsencode(name) + b"\0" + content.digest())
+    return digest.hexdigest()
+
+
+class Results:
+    """A folder with a results.json for every grading that was finished, by the hash of autograder and submission."""
+
+    def __init__(self, folder: Path, version: str):
+        self.folder, self._version = folder, version
+
+    def _path(self, submission_hash: str) -> Path:
+        return self.folder / f"{hashlib.sha256((self._version + submission_hash).encode()).hexdigest()[:32]}.json"
+
+    def load(self, submission_hash: str) -> dict | None:
+        """What was kept; None if there is nothing, or nothing whole."""
+        try:
+            results = json.loads(self._path(submission_hash).read_text("utf-8"))
+            return results if {"score", "tests"} <= set(results) else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep(self, submission_hash: str, results: dict) -> None:
+        """Write it whole or not at all."""
+        text = json.dumps(results, indent=1)
+        files.replace(self._path(submission_hash), lambda partial: partial.write_text(text, "utf-8"))
+
+
+@dataclass
+class Grading:
+    """What came of one submission: its results.json, or the problem; whether the autograder itself worked."""
+
+    results: dict | None = None
+    problem: str = ""
+    worked: bool = False
+
+
+def grade_all(autograder: Autograder, wanted: dict[str, Path], jobs: int) -> Iterator[tuple[str, Grading]]:
+    """Grade the submissions (by hash), `jobs` at a time; yield each hash with its grading as it ends.
+
+    Closed early, or by Ctrl-C, it ends everything that is running.
+    """
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        running = {pool.submit(_grade, autograder, path): key for key, path in wanted.items()}
+        for job in as_completed(running):
+            yield running[job], job.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        autograder.stop()
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _grade(autograder: Autograder, path: Path) -> Grading:
+    try:
+        _, results, worked = autograder.grade(path)
+        return Grading(results, worked=worked)
+    except Exception as error:
+        return Grading(problem=f"{type(error).__name__}: {error}")

@@ -1,0 +1,174 @@
+"""grade.py as staff run it: one submission, a class, stopped and started again."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import psutil
+import pytest
+
+from staff import ROOT
+from staff.kit import grading
+
+SUBMISSIONS = ROOT / "staff" / "tests" / "submissions"
+GRADE = [sys.executable, "-m", "staff.kit.grade"]
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the grader needs fork")
+
+
+def grade(*arguments, check=True, **kwargs):
+    done = subprocess.run([*GRADE, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", check=False, **kwargs)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def rows_of(table):
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def zip_of(path, code, name="student_code.py"):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, code)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["absent.zip"],
+        ["--all", "absent"],
+        ["a.zip", "--all", "."],
+        ["--all", ".", "--jobs", "0"],
+        ["--all", ".", "--csv", "staff"],
+        ["--all", ".", "--csv", "grades.html"],
+        ["--all", ".", "--due", "tomorrow"],
+        ["--compare", "only.csv"],
+    ],
+)
+def test_what_cannot_be_run_is_refused_at_once(arguments):
+    done = grade(*arguments, check=False)
+    assert done.returncode == 2 and "error:" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--roster", "absent.csv"], []])
+def test_empty_class_or_absent_roster_is_named(tmp_path, arguments):
+    (tmp_path / "class").mkdir()
+    done = grade("--all", tmp_path / "class", "--csv", tmp_path / "grades.csv", *arguments, check=False)
+    assert done.returncode == 1 and ("absent.csv" in done.stderr or "class" in done.stderr)
+    assert not (tmp_path / "grades.csv").exists()
+
+
+def test_equal_files_have_one_fingerprint_and_others_another(tmp_path):
+    for folder, name, code in (("a", "x.py", "1"), ("b", "x.py", "1"), ("c", "x.py", "2"), ("d", "y.py", "1")):
+        (tmp_path / folder / "inner").mkdir(parents=True)
+        (tmp_path / folder / "inner" / name).write_text(code)
+    os.mkfifo(tmp_path / "b" / "pipe")
+    (tmp_path / "b" / "link").symlink_to("/etc/passwd")
+    found = {name: grading.fingerprint(tmp_path / name) for name in "abcd"}
+    assert found["a"] == found["b"] and len(set(found.values())) == 3
+    for name in ("one.zip", "two.zip"):
+        (tmp_path / name).write_bytes(b"same")
+    assert grading.fingerprint(tmp_path / "one.zip") == grading.fingerprint(tmp_path / "two.zip")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b'{"score": 3}', b"\xff"])
+def test_damaged_result_is_not_used(tmp_path, content):
+    results = grading.Results(tmp_path / "kept", "version")
+    results.keep("hash", {"score": 3, "tests": []})
+    assert results.load("hash") == {"score": 3, "tests": []}
+    assert grading.Results(tmp_path / "kept", "other version").load("hash") is None
+    (path,) = (tmp_path / "kept").iterdir()
+    path.write_bytes(content)
+    assert results.load("hash") is None
+
+
+@pytest.mark.slow
+def test_class_is_graded_whole_kept_and_graded_again_from_what_was_kept(tmp_path):
+    good = (SUBMISSIONS / "good.py").read_bytes()
+    folder = tmp_path / "Abgaben"
+    folder.mkdir()
+    zip_of(folder / "a.zip", good)
+    zip_of(folder / "a again.zip", good)
+    (folder / "loose.py").write_bytes(good)
+    subprocess.run(["tar", "czf", folder / "tar.tar.gz", "-C", SUBMISSIONS, "good.py"], check=True)
+    (folder / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    (folder / "other.rar").write_bytes(b"Rar!")
+    (folder / "empty").mkdir()
+    odd = os.fsdecode(os.fsencode(folder) + b"/M\xfcller_102")
+    os.mkdir(odd)
+    (folder / odd / "student_code.py").write_bytes(good)
+    os.mkfifo(folder / odd / "pipe.py")
+    table = folder / "grades.csv"  # among the submissions, and yet none of them
+    command = ("--all", folder, "--csv", table, "--jobs", "2")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii:strict", "LC_ALL": "C"}
+    for _ in range(2):
+        done = grade(*command, env=environment)
+        rows = {row["submission"]: row for row in rows_of(table)}
+        points = {name: row["total"] for name, row in rows.items()}
+        assert points == {
+            "M\\xfcller_102": "70",
+            "a.zip": "70",
+            "a again.zip": "70",
+            "broken.zip": "0",
+            "empty": "0",
+            "loose.py": "70",
+            "other.rar": "",
+            "tar.tar.gz": "70",
+        }
+        assert "ask for a zip" in rows["other.rar"]["notes"] and "other.rar" in done.stderr
+        assert "good.py" in (folder / "grades.html").read_text("utf-8") or "loose.py" in rows["loose.py"]["notes"]
+        kept = {path: path.stat().st_mtime_ns for path in (folder / "grades.results").iterdir()}
+        assert len(kept) == 6  # a.zip and its copy share theirs
+    assert kept == {path: path.stat().st_mtime_ns for path in (folder / "grades.results").iterdir()}
+    assert json.loads(next(iter(kept)).read_text())["tests"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_stopped_run_keeps_what_is_done_leaves_no_process_and_goes_on(tmp_path, signals):
+    folder, table = tmp_path / "class", tmp_path / "grades.csv"
+    folder.mkdir()
+    good = (SUBMISSIONS / "good.py").read_bytes()
+    zip_of(folder / "a.zip", "")
+    for name in "bcdef":
+        zip_of(folder / f"{name}.zip", good + name.encode().join([b"# ", b"\n"]))
+    command = [*GRADE, "--all", folder, "--csv", table, "--jobs", "1"]
+    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8")
+    kept = tmp_path / "grades.results"
+    while not (kept.is_dir() and list(kept.glob("*.json"))) or not _gradings(running.pid):
+        assert running.poll() is None
+        time.sleep(0.05)
+    children = _gradings(running.pid)
+    for sent in signals:
+        running.send_signal(sent)
+    _, log = running.communicate()
+    assert running.returncode not in (0, None) and "Traceback" not in log
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    if len(signals) == 1:
+        assert "Run the same command again" in log
+        notes = [row["notes"] for row in rows_of(table)]
+        assert "not graded yet" not in notes[0] and notes[-1] == "not graded yet"
+    finished = set(kept.glob("*.json"))
+    assert finished and not list(tmp_path.glob("*.part"))
+
+    subprocess.run([*command, "--jobs", "2"], cwd=ROOT, check=True, capture_output=True)
+    assert [row["total"] for row in rows_of(table)] == ["0", *["70"] * 5]
+    assert finished < set(kept.glob("*.json"))
+
+
+def _gradings(pid):
+    """The processes that grade a submission just now."""
+    return psutil.Process(pid).children(recursive=True)
+
+
+@pytest.mark.slow
+def test_one_submission_shows_its_table(tmp_path):
+    zip_of(tmp_path / "gburdell3.zip", (SUBMISSIONS / "good.py").read_bytes())
+    assert grade(tmp_path / "gburdell3.zip").stdout.splitlines()[-1] == "total 70 / 110"
