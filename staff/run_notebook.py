@@ -1,7 +1,7 @@
 """Run proj2.ipynb from top to bottom and keep what it shows: build/proj2.html, build/proj2.ipynb and build/iou.csv.
 
-The notebook runs in a fresh kernel of the Python that runs this file, whatever kernels are installed elsewhere.
-The HTML opens offline: pictures are inside it and formulas are drawn. Nothing is written unless every cell ran.
+The notebook runs in a fresh kernel of the Python that runs this file; other installed kernels do not matter.
+The HTML opens offline: it contains its pictures, and formulas are drawn. Nothing is written unless every cell ran.
 
     python -m staff.run_notebook              # build/proj2.html, build/proj2.ipynb, build/iou.csv
     python -m staff.run_notebook --in-place   # the same, and the outputs stored in proj2.ipynb
@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -34,16 +35,16 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-from staff import ROOT
+from staff import ROOT, files
 
-# The last thing asked of the kernel, and not kept: the scores that the notebook holds, and the frames they belong to.
+# Runs after the last cell and is not kept: prints the notebook's scores and the frames they belong to.
 SCORES_CODE = """# The scores for iou.csv
 import json as _json
 print(_json.dumps([[_model, _frame, float(_iou)] for _model, _ious in scores.items()
                    for _frame, _iou in zip(frame_names, _ious, strict=True)]))
 """
 
-# nbconvert's page without the three scripts that it would load from the network, and not wider than reads well.
+# nbconvert's page without the three scripts that it would load from the network, and with a readable width.
 PAGE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js_requirejs %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
@@ -61,19 +62,36 @@ class NotebookError(Exception):
     """The notebook did not run to its end; the message says where and why."""
 
 
+def read(path: Path) -> NotebookNode:
+    """Read a notebook of any format as version 4.5; cells without an id get one.
+
+    Raises:
+        NotebookError: the file is missing or is no notebook.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about the missing ids, which are added here
+            notebook = nbformat.read(path, as_version=4)
+            notebook.nbformat_minor = 5
+            return nbformat.validator.normalize(notebook)[1]
+    except OSError as error:
+        raise NotebookError(f"{path} cannot be read ({error.strerror}): put the notebook back.") from error
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        raise NotebookError(f"{path} is not a notebook ({error}): save it again in Jupyter.") from error
+
+
 def section_of(cells: list[NotebookNode], index: int) -> str:
-    """Return the last heading above a cell, down to the third level, or "" where there is none."""
+    """Return the last heading above a cell, down to the third level, or "no heading"."""
     for cell in reversed(cells[: index + 1]):
         if cell.cell_type == "markdown" and (headings := re.findall(r"^#{1,3} +(.+)$", cell.source, re.M)):
             return headings[-1].strip()
-    return ""
+    return "no heading"
 
 
 def execute(notebook: NotebookNode, folder: Path, question: str = "") -> str:
-    """Run a notebook's cells in a fresh kernel that starts in ``folder``; the outputs end up in ``notebook``.
+    """Run a notebook's cells in a fresh kernel that starts in ``folder``; the outputs are stored in ``notebook``.
 
     Returns:
-        What the code ``question``, run after the last cell and not kept, has printed.
+        What the code ``question`` printed. It runs after the last cell and is not kept.
 
     Raises:
         NotebookError: a cell failed, or the kernel died.
@@ -84,61 +102,68 @@ def execute(notebook: NotebookNode, folder: Path, question: str = "") -> str:
     for index in code:
         cells[index].outputs, cells[index].execution_count = [], None
 
+    running = 0
+
     def report(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal running
+        running = cell_index
         if cell_index in code:
             section = section_of(cells, cell_index)
             print(f"cell {code.index(cell_index) + 1:2} of {len(code)}  {section}", flush=True)
 
     def leave_ctrl_c_to_python(notebook: NotebookNode) -> None:
-        # nbclient would only take the kernel away and then stumble over its absence.
-        with contextlib.suppress(NotImplementedError):  # Windows: it has not changed anything there
+        # nbclient's own handler stops the kernel and then fails because it is gone.
+        with contextlib.suppress(NotImplementedError):  # Windows, where nbclient sets no handler
             asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
 
-    # A cell, but no more of the notebook's than the kernel's other business.
+    # Temporary last cell, removed before the notebook is saved.
     asking = nbformat.v4.new_code_cell(question)
     cells.append(asking)
     client = NotebookClient(
         notebook,
-        # No folder of installed kernels: what is left is ipykernel's own, which is the running Python.
+        # Without folders of installed kernels, ipykernel's own is left, which is the running Python.
         km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])),
         resources={"metadata": {"path": str(folder)}},
         timeout=None,
-        # There is nothing to save in it, and in the middle of a cell it would only complain.
+        # The kernel has nothing to save, and in the middle of a cell it would print errors.
         shutdown_kernel="immediate",
         record_timing=False,
         coalesce_streams=True,
         on_notebook_start=leave_ctrl_c_to_python,
         on_cell_start=report,
-        # ipykernel warns that it talks over TCP, which here does not leave the machine.
+        # ipykernel warns that it uses TCP; here the connection stays on this machine.
         extra_arguments=["--log-level=ERROR"],
     )
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-            # A reader's start-up files must not change what is run, nor the machine's load what is printed.
+            # An empty profile: no start-up files of the user. No progress bars: they differ from run to run.
             client.execute(cleanup_kc=True, env=os.environ | {"IPYTHONDIR": profile, "TQDM_DISABLE": "1"})
     except CellExecutionError as error:
-        raise NotebookError(_failure(cells, error)) from error
+        raise NotebookError(_failure(cells, running, error)) from error
     except DeadKernelError as error:
-        index = max((i for i in code if cells[i].execution_count), default=code[0])
         raise NotebookError(
-            f"The kernel died in or after the section “{section_of(cells, index)}”: "
-            "it was stopped, or it ran out of memory, of which the notebook needs about 4 GB."
+            f'The kernel died in or after the section "{section_of(cells, running)}": '
+            "it was stopped, or it ran out of memory (the notebook needs about 4 GB)."
         ) from error
     finally:
         cells.pop()
-    # The kernel has put the version of this Python there, which would change the file for no reader's good.
+    # The kernel stored its Python version there; the file must not change with it.
     notebook.metadata = nbformat.from_dict(metadata)
     return "".join(output.text for output in asking.outputs)
 
 
-def _failure(cells: list[NotebookNode], error: CellExecutionError) -> str:
+def _failure(cells: list[NotebookNode], index: int, error: CellExecutionError) -> str:
     """Name the cell that failed, its first line and the error."""
-    index = max(i for i, cell in enumerate(cells) if any(o.output_type == "error" for o in cell.get("outputs", [])))
+    reason = f"{error.ename}: {error.evalue}"
+    if index == len(cells) - 1:  # the temporary last cell
+        return (
+            f"Every cell ran, but the scores cannot be read ({reason}): keep `scores` and `frame_names` as they were."
+        )
     number = sum(cell.cell_type == "code" for cell in cells[: index + 1])
     return (
-        f"Code cell {number} failed (id “{cells[index].id}”, section “{section_of(cells, index)}”).\n"
+        f'Code cell {number} failed (section "{section_of(cells, index)}", id "{cells[index].id}").\n'
         f"  It begins: {cells[index].source.strip().splitlines()[0]}\n"
-        f"  Error: {error.ename}: {error.evalue}"
+        f"  Error: {reason}"
     )
 
 
@@ -156,15 +181,15 @@ def to_html(notebook: NotebookNode, folder: Path) -> str:
 
 
 def draw_formulas(markdown: str) -> str:
-    """Replace LaTeX, ``$...$`` and ``$$...$$``, by pictures: the usual MathJax would have to come from the network."""
-    # Code stays as it is, so it is matched first.
+    """Replace LaTeX, ``$...$`` and ``$$...$$``, by pictures: MathJax would have to be loaded from the network."""
+    # Code is matched first, so that it stays as it is.
     pattern = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<line>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.S)
 
     def draw(match: re.Match) -> str:
         if match["code"]:
             return match["code"]
         if match["line"]:
-            # Mathtext has no display style of its own; dfrac is how it writes a fraction in full size.
+            # Mathtext has no display style; \dfrac gives a fraction its full size.
             line = match["line"].replace(r"\frac", r"\dfrac")
             return f'<div class="formula-line">{_formula(line, size=12)}</div>'
         return _formula(match["inline"], size=11.5)
@@ -199,25 +224,11 @@ def print_table(scores: list[list]) -> None:
     models, frames = (list(dict.fromkeys(row[column] for row in scores)) for column in (0, 1))
     ious = {(model, frame): iou for model, frame, iou in scores}
     widths = [max(len(frame), 6) for frame in frames]
-    names = max(map(len, models))
+    names = max(map(len, ["IoU", *models]))
     print("IoU".ljust(names), *(frame.rjust(width) for frame, width in zip(frames, widths, strict=True)), sep="  ")
     for model in models:
         row = (f"{ious[model, frame]:.4f}".rjust(width) for frame, width in zip(frames, widths, strict=True))
         print(model.ljust(names), *row, sep="  ")
-
-
-def write_all(files: dict[Path, str]) -> None:
-    """Write several text files; when one cannot be written, none is left half-written."""
-    drafts = {path: path.with_name(f".{path.name}.part") for path in files}
-    try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            drafts[path].write_text(text, encoding="utf-8", newline="\n")
-        for path, draft in drafts.items():
-            os.replace(draft, path)
-    finally:
-        for draft in drafts.values():
-            draft.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -228,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     start = time.monotonic()
     try:
-        notebook = nbformat.read(ROOT / "proj2.ipynb", as_version=4)
+        notebook = read(ROOT / "proj2.ipynb")
         scores = json.loads(execute(notebook, ROOT, question=SCORES_CODE))
         page = to_html(notebook, ROOT)
     except NotebookError as error:
@@ -240,10 +251,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     build = ROOT / "build"
     text = nbformat.writes(notebook) + "\n"
-    files = {build / "proj2.html": page, build / "proj2.ipynb": text, build / "iou.csv": to_csv(scores)}
+    texts = {build / "proj2.html": page, build / "proj2.ipynb": text, build / "iou.csv": to_csv(scores)}
     if options.in_place:
-        files[ROOT / "proj2.ipynb"] = text
-    write_all(files)
+        texts[ROOT / "proj2.ipynb"] = text
+    try:
+        for path, text in texts.items():
+            # A file's name may hold what UTF-8 cannot: it is written escaped.
+            files.replace(path, lambda part, t=text: part.write_text(t, "utf-8", "backslashreplace", newline="\n"))
+    except OSError as error:
+        print(f"\n{path} cannot be written ({error.strerror}).", file=sys.stderr)
+        return 1
     print(f"\nDone in {time.monotonic() - start:.0f} s.\n")
     print_table(scores)
     print(f"\nOpen {build / 'proj2.html'}")
@@ -251,7 +268,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Windows consoles may lack a character that a section's title has.
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr.reconfigure(errors="replace")
     sys.exit(main())

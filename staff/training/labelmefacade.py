@@ -199,5 +199,4 @@ def main(argv=None, target=TARGET, registry=REGISTRY, source=LABELMEFACADE):
 
 
 if __name__ == "__main__":
-    get_camvid.escape_unprintable()
     sys.exit(main())

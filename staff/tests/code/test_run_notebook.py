@@ -1,0 +1,229 @@
+"""staff/run_notebook.py on small notebooks; the project's programs in a notebook and in consoles of any encoding."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from staff import ROOT, run_notebook
+
+SCORES = "scores, frame_names = {'M': [0.5, 0.25]}, ['a', 'b']"
+
+
+def small_notebook(folder, *sources):
+    cells = [nbformat.v4.new_markdown_cell("## A section")]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbformat.write(notebook, folder / "proj2.ipynb")
+
+
+def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    small_notebook(tmp_path, "x = 1", "# divide\nx / 0")
+    before = (tmp_path / "proj2.ipynb").read_bytes()
+
+    assert run_notebook.main(["--in-place"]) != 0
+
+    said = capsys.readouterr().err
+    assert "Code cell 2" in said and "A section" in said and "# divide" in said
+    assert "ZeroDivisionError: division by zero" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["proj2.ipynb"]
+    assert (tmp_path / "proj2.ipynb").read_bytes() == before
+
+
+def without_ids(notebook, minor):
+    """The notebook as programs before format 4.5 saved it, or as some programs still do."""
+    notebook["nbformat_minor"] = minor
+    for cell in notebook["cells"]:
+        del cell["id"]
+    return notebook
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("minor", [0, 4, 5])
+def test_a_notebook_without_cell_ids_runs_and_gets_them(tmp_path, monkeypatch, capsys, minor):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    for source, status in (("1 / 0", 1), (SCORES, 0)):
+        small_notebook(tmp_path, source)
+        path = tmp_path / "proj2.ipynb"
+        path.write_text(json.dumps(without_ids(json.loads(path.read_text("utf-8")), minor)), "utf-8")
+        assert run_notebook.main(["--in-place"]) == status
+        said = capsys.readouterr().err
+        assert status == 0 or ("Code cell 1 failed" in said and '"A section"' in said and "ZeroDivisionError" in said)
+    notebook = nbformat.read(tmp_path / "proj2.ipynb", as_version=4)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert len({cell.id for cell in notebook.cells}) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "<<<<<<< HEAD\n{}"])
+def test_a_file_that_is_no_notebook_is_named(tmp_path, monkeypatch, capsys, content):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    (tmp_path / "proj2.ipynb").write_text(content)
+    assert run_notebook.main([]) == 1
+    assert f"{tmp_path / 'proj2.ipynb'} is not a notebook" in capsys.readouterr().err
+
+
+def test_a_missing_notebook_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    assert run_notebook.main([]) == 1
+    assert f"{tmp_path / 'proj2.ipynb'} cannot be read" in capsys.readouterr().err
+
+
+def test_scores_that_are_gone_are_said_to_be(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    small_notebook(tmp_path, "x = 1")
+    assert run_notebook.main([]) == 1
+    said = capsys.readouterr().err
+    assert "Every cell ran" in said and "`scores`" in said and "Code cell" not in said
+
+
+def test_a_dying_kernel_is_reported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    small_notebook(tmp_path, "import os\nos._exit(1)")
+
+    assert run_notebook.main([]) != 0
+
+    said = capsys.readouterr().err
+    assert "kernel died" in said and "A section" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["proj2.ipynb"]
+
+
+def test_a_wrong_answer_is_no_error_of_the_runner(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    # Nor does it matter what another Jupyter calls its kernel of this name.
+    kernel = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text('{"argv": ["no-such-program"], "display_name": "Another Python", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    small_notebook(tmp_path, "print('Wrong')", SCORES)
+
+    assert run_notebook.main([]) == 0
+
+    assert (tmp_path / "build" / "iou.csv").read_text() == "model,frame,iou\nM,a,0.500000\nM,b,0.250000\n"
+    assert re.search(r"^M +0\.5000 +0\.2500$", capsys.readouterr().out, re.M)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_stops_the_kernel_and_writes_nothing(tmp_path):
+    small_notebook(tmp_path, "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(300)")
+    command = (
+        "import sys, pathlib; from staff import run_notebook; "
+        "run_notebook.ROOT = pathlib.Path(sys.argv[1]); sys.exit(run_notebook.main([]))"
+    )
+    # Programs that are started in the background may have SIGINT switched off.
+    running = subprocess.Popen(
+        [sys.executable, "-c", command, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert running.poll() is None and time.monotonic() < deadline, running.communicate()
+        time.sleep(0.1)
+
+    running.send_signal(signal.SIGINT)
+
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert said.strip() == "Stopped; nothing was written."
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pid", "proj2.ipynb"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    small_notebook(tmp_path, SCORES)
+    (tmp_path / "build").write_text("a file in the way")
+    assert run_notebook.main([]) == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / "build") in said and "cannot be written" in said
+
+
+def test_formulas_in_code_are_left_alone():
+    assert run_notebook.draw_formulas("`$HOME` and `$PATH`, not $x$").count("<img") == 1
+
+
+# Every program of the project, in a notebook and in a console of any encoding
+
+PROGRAMS = [
+    "data/get_camvid.py",
+    "zip_submission.py",
+    "-m staff.run_notebook --",
+    "-m staff.evaluate --",
+    "-m staff.kit.grade --",
+    "-m staff.training.labelmefacade --",
+    "-m staff.training.train --",
+    "-m staff.training.export --",
+]
+
+
+@pytest.mark.slow
+def test_every_program_runs_in_a_notebook(tmp_path):
+    """Their --help: what comes before it is what failed in a notebook, whose streams are no files."""
+    sources = [f"%cd -q {ROOT}", *(f"%run {program} --help" for program in PROGRAMS)]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    run_notebook.execute(notebook, tmp_path)
+    for cell in notebook.cells[1:]:
+        assert not [o for o in cell.outputs if o.output_type == "error"], cell.source
+        assert "usage:" in "".join(o.get("text", "") for o in cell.outputs), cell.source
+
+
+def test_a_magic_that_fails_is_named_too(tmp_path, monkeypatch, capsys):
+    """Its error comes without an output of type error."""
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    small_notebook(tmp_path, "x = 1", "%run -m nothing --help")
+    assert run_notebook.main([]) == 1
+    assert "Code cell 2 failed" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_notebook_can_be_run_from_a_notebook(tmp_path):
+    small_notebook(tmp_path, SCORES)
+    place = f"import sys, pathlib\nsys.path.insert(0, {str(ROOT)!r})\nfrom staff import run_notebook\n"
+    call = f"run_notebook.ROOT = pathlib.Path({str(tmp_path)!r})\nprint(run_notebook.main([]))"
+    outer = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(place + call)])
+    run_notebook.execute(outer, tmp_path)
+    assert (tmp_path / "build" / "iou.csv").is_file()
+
+
+ENCODINGS = {
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "cp1252": {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no name can hold such a byte")
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_folder_of_any_name_in_a_console_of_any_encoding(tmp_path, encoding):
+    folder = os.path.join(os.fsencode(tmp_path), "Łódź ".encode() + b"M\xfcller")
+    root = os.fsdecode(folder)
+    for part in ("data/get_camvid.py", "staff/__init__.py", "staff/files.py", "staff/run_notebook.py"):
+        os.makedirs(os.path.join(root, os.path.dirname(part)), exist_ok=True)
+        shutil.copy(ROOT / part, os.path.join(root, part))
+    cells = [nbformat.v4.new_markdown_cell("# Überschrift – 東京"), nbformat.v4.new_code_cell("import os")]
+    scores = "scores, frame_names = {'É': [0.5]}, [os.getcwdb().decode('utf-8', 'surrogateescape')]\nprint(frame_names)"
+    cells.append(nbformat.v4.new_code_cell(scores))
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), os.path.join(root, "proj2.ipynb"))
+    done = subprocess.run(
+        [sys.executable, "-m", "staff.run_notebook"],
+        cwd=root,
+        capture_output=True,
+        env=os.environ | ENCODINGS[encoding],
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\nDone in" in done.stdout and b"0.5000" in done.stdout
+    with open(os.path.join(root, "build", "iou.csv"), encoding="utf-8") as file:
+        assert "É" in file.read()
