@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from staff import ROOT
+from staff import ROOT, files
 from staff.kit.report.deck import Filling, make_deck
 from staff.kit.report.inputs import NotebookPictures, ReportError, read_scores
 
@@ -75,13 +75,7 @@ def find_office() -> str | None:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    files.replace(path, lambda partial: partial.write_bytes(data))
     return path
 
 

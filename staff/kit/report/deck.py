@@ -1,27 +1,42 @@
-"""Turns the table of slides into a presentation: the template with room to write, or the reference copy filled in."""
+"""Turns slides.yaml into a presentation: the template with room to write, or the reference copy with the answers.
+
+The look is that of theme.pptx: its layouts say where everything goes and in which type. A slide's placeholders are
+found by the names that they have in the layout: Question, Answer 1, Table 1, Picture 1, Caption 1, Reading.
+"""
 
 import io
 import re
 import zipfile
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from lxml import etree
 from PIL import Image
+from pptx import Presentation
 from pptx.enum.dml import MSO_THEME_COLOR
+from pptx.enum.lang import MSO_LANGUAGE_ID
+from pptx.enum.shapes import PP_PLACEHOLDER
 from pptx.enum.text import MSO_ANCHOR
-from pptx.oxml import parse_xml
-from pptx.util import Inches, Pt
+from pptx.opc.constants import RELATIONSHIP_TYPE
+from pptx.oxml.ns import qn
+from pptx.util import Emu, Inches, Pt
 
-from staff.kit.report import content, design
-from staff.kit.report.content import Slide, Table
+from staff.kit.report.answers import Answer, answers_from
 from staff.kit.report.inputs import NotebookPictures, ReportError, Scores
+from staff.kit.report.slides import Picture, Report, Slide, Table, read_slides
+
+THEME = Path(__file__).with_name("theme.pptx")
+
+# What a layout cannot say: the type of a table, the height of its rows where there is room, and margins.
+TABLE_PT, ROW, CELL_MARGIN, PICTURE_MARGIN = Pt(14), Inches(0.62), Inches(0.03), Inches(0.06)
 
 _MARKUP = re.compile(r"\*\*(?P<bold>.+?)\*\*|_\{(?P<lowered>.+?)\}")
-_MADE = datetime(2026, 1, 1)
 # Sizes and percentages stay on one line.
 _UNBROKEN = re.compile(r"(?<=\d) (?=[×%])|(?<=×) (?=\d)")
+_MADE = datetime(2026, 1, 1)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -32,123 +47,172 @@ class Filling(NamedTuple):
     pictures: NotebookPictures
 
 
-def make_deck(root: Path, filling: Filling | None = None) -> bytes:
+def make_deck(root: Path, filling: Filling | None = None, theme: Path = THEME) -> bytes:
     """Return the report as a .pptx file: the template, or the reference copy if there is something to fill in.
 
-    The bytes depend on nothing but the table of slides, the pictures and the scores.
+    The bytes depend on nothing but slides.yaml, the theme, the pictures and the scores.
 
     Args:
         root: the repository, where the pictures lie that are part of a question.
         filling: scores and pictures for the answers.
+        theme: the presentation whose layouts are used.
 
     Raises:
-        ReportError: a picture is missing.
+        ReportError: a picture, an answer, or a layout or placeholder of the theme is missing.
     """
-    deck = design.blank_deck()
-    layouts = dict(zip(design.LAYOUTS, list(deck.slide_layouts)[1:], strict=True))
-    _add_title_slide(deck, filling is not None)
-    for slide in content.SLIDES:
-        _add_question_slide(deck, layouts[slide.layout], slide, root, filling)
-    properties = deck.core_properties
-    properties.title = f"{content.TITLE}: " + ("reference answers" if filling else "report")
-    properties.author = properties.last_modified_by = properties.comments = ""
-    properties.created = properties.modified = _MADE
-    properties.revision, properties.language = 1, "en-GB"
+    report, deck = read_slides(), Presentation(theme)
+    answers = answers_from(filling.scores) if filling else None
+    _add_title_slide(deck, report, filling is not None)
+    for slide in report.slides:
+        page = _Page(deck, slide.layout)
+        _write_question(page, slide, report)
+        answer = None if answers is None else _answer_to(slide, answers)
+        _add_tables(page, slide, answer)
+        _add_pictures(page, slide, root, filling, answer)
+        _write_sources(page, slide, report, answer)
+        if answer is not None:
+            _write_answer(page, slide, answer)
+    _set_properties(deck, report.title, filling is not None)
     return _with_fixed_times(deck)
 
 
-def _add_title_slide(deck, filled: bool) -> None:
-    page = deck.slides.add_slide(deck.slide_layouts[0])
-    _write(page.shapes.title, [content.TITLE])
-    subtitle = content.REFERENCE_SUBTITLE if filled else content.TEMPLATE_SUBTITLE
-    _write(page.placeholders[design.QUESTION_IDX], subtitle)
-    rows = [(name, "Reference copy" if filled and name == "Name" else "") for name in content.FIELDS]
-    _add_table(page, "Fields", design.FIELDS, rows, widths=(1, 3), head=False)
-    _add_number(page)
+class _Page:
+    """A new slide with a layout of the theme."""
+
+    def __init__(self, deck, layout_name: str):
+        layouts = {layout.name: layout for layout in deck.slide_layouts}
+        if layout_name not in layouts:
+            raise ReportError(
+                f"The theme has no layout {layout_name!r}. It has {', '.join(layouts)}. (LibreOffice drops layouts "
+                "when it saves a theme: edit it in PowerPoint.)"
+            )
+        self.layout = layouts[layout_name]
+        self.slide = deck.slides.add_slide(self.layout)
+        self._indices = {shape.name: shape.placeholder_format.idx for shape in self.layout.placeholders}
+        self._add_number()
+
+    def place(self, name: str):
+        """Return the placeholder with this name."""
+        if name not in self._indices:
+            raise ReportError(f"The theme's layout {self.layout.name!r} has no placeholder {name!r}.")
+        return self.slide.placeholders[self._indices[name]]
+
+    def count(self, kind: str) -> int:
+        """Return how many placeholders are named `kind` and a number."""
+        return sum(name.startswith(f"{kind} ") for name in self._indices)
+
+    def _add_number(self) -> None:
+        """python-pptx leaves a layout's slide number out of a new slide."""
+        for shape in self.layout.placeholders:
+            if shape.placeholder_format.type == PP_PLACEHOLDER.SLIDE_NUMBER:
+                number = deepcopy(shape._element)
+                number.nvSpPr.cNvPr.set("id", str(max(s.shape_id for s in self.slide.shapes) + 1))
+                number.spPr.clear()  # the place is the layout's
+                self.slide.shapes._spTree.append(number)
 
 
-def _add_question_slide(deck, layout, slide: Slide, root: Path, filling: Filling | None) -> None:
-    page = deck.slides.add_slide(layout)
-    spec = design.LAYOUTS[slide.layout]
-    _write(page.shapes.title, [f"**{slide.part}**   {slide.title}"])
-    _colour_part_number(page.shapes.title)
-    _write(page.placeholders[design.QUESTION_IDX], [slide.question])
-    for number, (table, box) in enumerate(zip(slide.tables, spec.tables, strict=True), 1):
-        _add_table(page, f"Table {number}", box, _table_rows(table, filling), table.widths)
-    if filling:
-        for index, answer in zip(design.ANSWER_IDX, slide.answers, strict=False):
-            _write(page.placeholders[index], answer(filling.scores) if callable(answer) else answer)
-    _add_pictures(page, slide, root, filling)
-    _add_reading(page, slide, filling is not None)
-    _add_number(page)
+def _add_title_slide(deck, report: Report, filled: bool) -> None:
+    page = _Page(deck, "Title")
+    _write(page.slide.shapes.title, [report.title])
+    _write(page.place("Subtitle"), ["Report, reference answers. For course staff."] if filled else report.subtitle)
+    rows = [(name, "Reference copy" if filled and name == "Name" else "") for name in report.fields]
+    _fill_table(page, "Fields", rows, widths=(1, 3), first_is="column")
 
 
-def _table_rows(table: Table, filling: Filling | None) -> list[Sequence[str]]:
-    """Return header and rows, with only the given columns written in the template."""
-    rows = table.rows
-    if callable(rows):
-        rows = rows(filling.scores if filling else Scores.unknown())
-    if not filling:
-        rows = [[words if column in table.given else "" for column, words in enumerate(row)] for row in rows]
-    return [table.header, *rows]
+def _write_question(page: _Page, slide: Slide, report: Report) -> None:
+    title = page.slide.shapes.title
+    _write(title, [f"**{slide.part}**   {slide.title}"])
+    title.text_frame.paragraphs[0].runs[0].font.color.theme_color = MSO_THEME_COLOR.ACCENT_2
+    _write(page.place("Question"), [slide.question])
 
 
-def _add_table(page, name, box: design.Box, rows, widths=(), head=True) -> None:
-    columns = len(rows[0])
-    widths = widths or (1,) * columns
-    height = min(box.h / len(rows), design.ROW)
-    frame = page.shapes.add_table(
-        len(rows), columns, Inches(box.x), Inches(box.y), Inches(box.w), Inches(height * len(rows))
-    )
-    frame.name = name
+def _answer_to(slide: Slide, answers: dict[str, Answer]) -> Answer:
+    if slide.part not in answers:
+        raise ReportError(f"slides.yaml has a slide {slide.part}, and answers.py no answer to it.")
+    return answers[slide.part]
+
+
+def _write_answer(page: _Page, slide: Slide, answer: Answer) -> None:
+    if page.count("Answer") != len(answer.texts):
+        raise ReportError(f"answers.py, {slide.part}: {len(answer.texts)} texts for {page.count('Answer')} places.")
+    for number, paragraphs in enumerate(answer.texts, 1):
+        _write(page.place(f"Answer {number}"), paragraphs)
+
+
+def _add_tables(page: _Page, slide: Slide, answer: Answer | None) -> None:
+    if answer is not None and len(answer.tables) != len(slide.tables):
+        raise ReportError(f"answers.py, {slide.part}: {len(answer.tables)} tables for {len(slide.tables)} to fill in.")
+    for number, table in enumerate(slide.tables, 1):
+        rows = [[cell or "" for cell in row] for row in table.rows]
+        if answer is not None:
+            rows = filled_rows(table, answer.tables[number - 1], slide.part)
+        _fill_table(page, f"Table {number}", [table.header, *rows], table.widths, first_is="row")
+
+
+def filled_rows(table: Table, cells: Sequence[Sequence[str]], part: str) -> list[list[str]]:
+    """Return the rows of a table with `cells`, row by row, in its empty cells.
+
+    Raises:
+        ReportError: there are more or fewer of them than empty cells.
+    """
+    blanks = [sum(cell is None for cell in row) for row in table.rows]
+    if blanks != [len(row) for row in cells]:
+        raise ReportError(f"answers.py, {part}: the table has {blanks} cells to fill in, row by row.")
+    rows = []
+    for row, answers in zip(table.rows, cells, strict=True):
+        left = iter(answers)
+        rows.append([next(left) if cell is None else cell for cell in row])
+    return rows
+
+
+def _fill_table(page: _Page, name: str, rows, widths, first_is: str) -> None:
+    """Put a table in the place of this name; its style, which is the theme's, marks the first row or column."""
+    place = page.place(name)
+    widths = widths or (1,) * len(rows[0])
+    row_height, whole = Emu(round(min(place.height / len(rows), ROW))), place.width
+    frame = place.insert_table(len(rows), len(rows[0]))
+    frame.name, frame.height = name, row_height * len(rows)
     table = frame.table
-    table.first_row, table.horz_banding = head, False
+    table.first_row, table.first_col, table.horz_banding = first_is == "row", first_is == "column", False
+    table._tbl.tblPr.find(qn("a:tableStyleId")).text = _default_table_style(page)
     for column, width in zip(table.columns, widths, strict=True):
-        column.width = Inches(box.w * width / sum(widths))
-    for i, row in enumerate(rows):
-        table.rows[i].height = Inches(height)
-        for j, words in enumerate(row):
-            _fill_cell(table.cell(i, j), words, is_head=head and i == 0, is_label=not head and j == 0)
+        column.width = Emu(round(whole * width / sum(widths)))
+    for row, words in zip(table.rows, rows, strict=True):
+        row.height = row_height
+        for cell, text in zip(row.cells, words, strict=True):
+            _fill_cell(cell, text)
 
 
-def _fill_cell(cell, words: str, is_head: bool, is_label: bool) -> None:
+def _default_table_style(page: _Page) -> str:
+    presentation = page.slide.part.package.presentation_part
+    styles = presentation.part_related_by(RELATIONSHIP_TYPE.TABLE_STYLES)
+    return etree.fromstring(styles.blob).get("def")
+
+
+def _fill_cell(cell, words: str) -> None:
     cell.vertical_anchor = MSO_ANCHOR.MIDDLE
-    cell.margin_top = cell.margin_bottom = Inches(design.CELL_MARGIN)
-    cell.fill.solid()
-    cell.fill.fore_color.theme_color = MSO_THEME_COLOR.TEXT_2 if is_head else MSO_THEME_COLOR.BACKGROUND_1
-    if is_label:
-        cell.fill.fore_color.theme_color = MSO_THEME_COLOR.BACKGROUND_2
+    cell.margin_top = cell.margin_bottom = CELL_MARGIN
     paragraph = cell.text_frame.paragraphs[0]
     for run in _add_runs(paragraph, words):
-        run.font.size = Pt(design.TABLE_PT)
-        run.font.bold = is_head or is_label
-        run.font.color.theme_color = MSO_THEME_COLOR.BACKGROUND_1 if is_head else MSO_THEME_COLOR.TEXT_1
+        run.font.size = TABLE_PT
     # The size of what will be written into an empty cell.
-    paragraph._p.append(parse_xml(design.end_of_paragraph(design.TABLE_PT)))
-    for side in ("L", "R", "T", "B"):
-        cell._tc.get_or_add_tcPr().append(parse_xml(design.border(side)))
-    _fill_goes_last(cell)
+    paragraph._p.get_or_add_endParaRPr().sz = TABLE_PT.centipoints
 
 
-def _fill_goes_last(cell) -> None:
-    """The schema wants a cell's borders before its fill."""
-    properties = cell._tc.tcPr
-    properties.append(properties.find("{*}solidFill"))
+def _add_pictures(page: _Page, slide: Slide, root: Path, filling: Filling | None, answer: Answer | None) -> None:
+    for number, picture in enumerate(slide.pictures, 1):
+        caption = picture.caption
+        if picture.file:
+            _insert(page.place(f"Picture {number}"), _read(root / picture.file), caption)
+        elif filling and answer:
+            if answer.frame is not None:
+                caption = f"{caption} ({filling.scores.frames[answer.frame]})"
+            _insert(page.place(f"Picture {number}"), _from_notebook(picture, filling, answer), caption)
+        _write(page.place(f"Caption {number}"), [caption])
 
 
-def _add_pictures(page, slide: Slide, root: Path, filling: Filling | None) -> None:
-    if slide.given_picture:
-        file, caption = slide.given_picture
-        _insert(page, 0, _read(root / file), caption)
-        _write(page.placeholders[design.CAPTION_IDX[0]], [caption])
-    for number, figure in enumerate(slide.figures):
-        caption, output = figure.caption, figure.output
-        if filling:
-            if callable(output):
-                output = output(filling.scores)
-                caption = f"{caption} ({filling.scores.frames[output]})"
-            _insert(page, number, filling.pictures.get(figure.cell, output), caption)
-        _write(page.placeholders[design.CAPTION_IDX[number]], [caption])
+def _from_notebook(picture: Picture, filling: Filling, answer: Answer) -> bytes:
+    return filling.pictures.get(picture.cell, answer.frame or 0)
 
 
 def _read(path: Path) -> bytes:
@@ -157,48 +221,36 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _insert(page, number: int, picture: bytes, caption: str) -> None:
+def _insert(place, picture: bytes, description: str) -> None:
     """Put a picture into a placeholder, whole and centred, where PowerPoint would crop it to fill the frame."""
-    place = page.placeholders[design.PICTURE_IDX[number]]
     frame = (place.left, place.top, place.width, place.height)
     shape = place.insert_picture(io.BytesIO(picture))
     shape.crop_left = shape.crop_right = shape.crop_top = shape.crop_bottom = 0
     shape.left, shape.top, shape.width, shape.height = _fitted(frame, Image.open(io.BytesIO(picture)).size)
-    shape._element.nvPicPr.cNvPr.set("descr", caption)
+    shape._element.nvPicPr.cNvPr.set("descr", description)
 
 
 def _fitted(frame, size) -> tuple[int, int, int, int]:
     left, top, width, height = frame
-    margin = Inches(design.PICTURE_MARGIN)
-    scale = min((width - 2 * margin) / size[0], (height - 2 * margin) / size[1])
+    scale = min((width - 2 * PICTURE_MARGIN) / size[0], (height - 2 * PICTURE_MARGIN) / size[1])
     w, h = round(size[0] * scale), round(size[1] * scale)
     return left + (width - w) // 2, top + (height - h) // 2, w, h
 
 
-def _add_reading(page, slide: Slide, filled: bool) -> None:
+def _write_sources(page: _Page, slide: Slide, report: Report, answer: Answer | None) -> None:
     """Write the links, and in the reference copy the sources of the answer, below the answer."""
-    place = page.placeholders[design.READING_IDX]
-    source = [f"Source: {slide.source}."] if filled and slide.source else []
+    place = page.place("Reading")
+    source = [f"Source: {answer.source}."] if answer and answer.source else []
     if not slide.reading and not source:
         place._element.getparent().remove(place._element)
         return
     _write(place, (["Reading: "] if slide.reading else []) + source)
+    paragraph = place.text_frame.paragraphs[0]
     for number, key in enumerate(slide.reading):
-        paragraph = place.text_frame.paragraphs[0]
         if number:
             paragraph.add_run().text = "  ·  "
-        label, address = content.PAPERS[key]
         link = paragraph.add_run()
-        link.text, link.hyperlink.address = label, address
-
-
-def _add_number(page) -> None:
-    used = [shape.shape_id for shape in page.shapes]
-    page.shapes._spTree.append(parse_xml(design.number_shape(str(max(used) + 1))))
-
-
-def _colour_part_number(title) -> None:
-    title.text_frame.paragraphs[0].runs[0].font.color.theme_color = MSO_THEME_COLOR.ACCENT_2
+        link.text, link.hyperlink.address = report.papers[key].label, report.papers[key].address
 
 
 def _write(shape, paragraphs: Sequence[str]) -> None:
@@ -221,13 +273,20 @@ def _add_runs(paragraph, words: str) -> list:
 def _add_run(paragraph, text: str, kind: str | None):
     run = paragraph.add_run()
     run.text = _UNBROKEN.sub("\N{NO-BREAK SPACE}", text)
-    properties = run._r.get_or_add_rPr()
-    properties.set("lang", "en-GB")
+    run.font.language_id = MSO_LANGUAGE_ID.ENGLISH_UK
     if kind == "bold":
         run.font.bold = True
-    elif kind:
-        properties.set("baseline", "-25000")
+    elif kind == "lowered":
+        run._r.get_or_add_rPr().set("baseline", "-25000")
     return run
+
+
+def _set_properties(deck, title: str, filled: bool) -> None:
+    properties = deck.core_properties
+    properties.title = f"{title}: " + ("reference answers" if filled else "report")
+    properties.author = properties.last_modified_by = properties.comments = ""
+    properties.created = properties.modified = _MADE
+    properties.revision, properties.language = 1, "en-GB"
 
 
 def _with_fixed_times(deck) -> bytes:

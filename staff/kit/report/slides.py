@@ -1,0 +1,103 @@
+"""Reads slides.yaml: what stands on every slide before anybody answers."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from staff.kit.report.inputs import ReportError
+
+SLIDES = Path(__file__).with_name("slides.yaml")
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Entry(BaseModel):
+    """An entry of the file; a key that it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Paper(_Entry):
+    """Something to read: what the link says, and where it leads."""
+
+    label: Text
+    address: Text
+
+
+class Picture(_Entry):
+    """A picture and the caption under it: the output of a notebook `cell`, or a `file` that the template shows too."""
+
+    caption: Text
+    cell: Text | None = None
+    file: Text | None = None
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.cell is None) == (self.file is None):
+            raise ValueError("needs either `cell` or `file`")
+        return self
+
+
+class Table(_Entry):
+    """A table; a cell that is None is to be filled in. `widths` are those of the columns, relative to each other."""
+
+    header: list[str]
+    rows: list[list[str | None]]
+    widths: list[float] | None = None
+
+    @model_validator(mode="after")
+    def _has_full_rows(self) -> Self:
+        for row in (*self.rows, *([self.widths] if self.widths else [])):
+            if len(row) != len(self.header):
+                raise ValueError(f"needs {len(self.header)} columns in every row, got {row}")
+        return self
+
+
+class Slide(_Entry):
+    """One slide: its question and the name of its layout in theme.pptx; `reading` names papers."""
+
+    part: Text
+    title: Text
+    question: Text
+    layout: Text
+    reading: list[str] = []
+    tables: list[Table] = []
+    pictures: list[Picture] = []
+
+
+class Report(_Entry):
+    """The whole file."""
+
+    title: Text
+    subtitle: list[str]
+    fields: list[str]
+    papers: dict[str, Paper]
+    slides: list[Slide]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        parts = [slide.part for slide in self.slides]
+        if len(set(parts)) < len(parts):
+            raise ValueError(f"two slides have the same part: {parts}")
+        for slide in self.slides:
+            if unknown := set(slide.reading) - set(self.papers):
+                raise ValueError(f"slide {slide.part} names papers that are not listed: {sorted(unknown)}")
+        return self
+
+
+def read_slides(path: Path = SLIDES) -> Report:
+    """Read the file of slides.
+
+    Raises:
+        ReportError: it is missing, not YAML, or has an entry that is not as described; the message names the entry.
+    """
+    try:
+        return Report.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise ReportError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise ReportError(f"{path}, {place}: {first['msg']}. (Entries are counted from 0.)") from error
