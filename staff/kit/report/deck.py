@@ -26,7 +26,7 @@ from pptx.util import Emu, Inches, Pt
 
 from staff.kit.report.answers import Answer, answers_from
 from staff.kit.report.inputs import NotebookPictures, ReportError, Scores
-from staff.kit.report.slides import Picture, Report, Slide, Table, read_slides
+from staff.kit.report.slides import Report, Slide, Table, read_slides
 
 THEME = Path(__file__).with_name("theme.pptx")
 
@@ -60,7 +60,7 @@ def make_deck(root: Path, filling: Filling | None = None, theme: Path = THEME) -
     Raises:
         ReportError: a picture, an answer, or a layout or placeholder of the theme is missing.
     """
-    report, deck = read_slides(), Presentation(theme)
+    report, deck = read_slides(), Presentation(str(theme))
     answers = answers_from(filling.scores) if filling else None
     _add_title_slide(deck, report, filling is not None)
     for slide in report.slides:
@@ -204,15 +204,12 @@ def _add_pictures(page: _Page, slide: Slide, root: Path, filling: Filling | None
         caption = picture.caption
         if picture.file:
             _insert(page.place(f"Picture {number}"), _read(root / picture.file), caption)
-        elif filling and answer:
+        elif picture.cell and filling and answer:
             if answer.frame is not None:
                 caption = f"{caption} ({filling.scores.frames[answer.frame]})"
-            _insert(page.place(f"Picture {number}"), _from_notebook(picture, filling, answer), caption)
+            file = filling.pictures.get(picture.cell, answer.frame or 0)
+            _insert(page.place(f"Picture {number}"), file, caption)
         _write(page.place(f"Caption {number}"), [caption])
-
-
-def _from_notebook(picture: Picture, filling: Filling, answer: Answer) -> bytes:
-    return filling.pictures.get(picture.cell, answer.frame or 0)
 
 
 def _read(path: Path) -> bytes:
@@ -263,14 +260,14 @@ def _add_runs(paragraph, words: str) -> list:
     """Append `words` to a paragraph, in runs as their marks ask for, and return the runs."""
     at, runs = 0, []
     for mark in _MARKUP.finditer(words):
-        runs.append((words[at : mark.start()], None))
-        runs.append((mark[mark.lastgroup], mark.lastgroup))
+        kind = mark.lastgroup or ""
+        runs += [(words[at : mark.start()], ""), (mark[kind], kind)]
         at = mark.end()
-    runs.append((words[at:], None))
+    runs.append((words[at:], ""))
     return [_add_run(paragraph, text, kind) for text, kind in runs if text]
 
 
-def _add_run(paragraph, text: str, kind: str | None):
+def _add_run(paragraph, text: str, kind: str):
     run = paragraph.add_run()
     run.text = _UNBROKEN.sub("\N{NO-BREAK SPACE}", text)
     run.font.language_id = MSO_LANGUAGE_ID.ENGLISH_UK

@@ -92,7 +92,7 @@ class NotebookPictures:
             raise ReportError(f"There is no executed notebook at {names}. Run `make run` first.")
         try:
             cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
-            self._pictures = {}
+            self._pictures: dict[str, list[bytes]] = {}
             for cell in cells:
                 data = [output.get("data", {}) for output in cell.get("outputs", ())]
                 pictures = [b64decode("".join(d[kind])) for d in data for kind in _KINDS if kind in d]

@@ -49,9 +49,12 @@ class Table(_Entry):
 
     @model_validator(mode="after")
     def _has_full_rows(self) -> Self:
-        for row in (*self.rows, *([self.widths] if self.widths else [])):
-            if len(row) != len(self.header):
-                raise ValueError(f"needs {len(self.header)} columns in every row, got {row}")
+        columns = len(self.header)
+        for row in self.rows:
+            if len(row) != columns:
+                raise ValueError(f"needs {columns} columns in every row, got {row}")
+        if self.widths is not None and len(self.widths) != columns:
+            raise ValueError(f"needs {columns} widths, got {self.widths}")
         return self
 
 
