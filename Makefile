@@ -44,8 +44,8 @@ figures: .venv/ready ## draw the notebook's diagrams
 sample: .venv/ready ## render the three street scenes of data/sample
 	@$(PY) -m data.render_street
 
-starter: .venv/staff-ready ## dist/proj2_starter.zip, what students receive
-	@$(PY) -m staff.kit.make_starter
+starter: .venv/staff-ready ## dist/proj2_starter.zip, what students receive; COLAB=github.com/owner/repository to open it in Colab
+	@$(PY) -m staff.kit.make_starter --colab "$(COLAB)"
 
 autograder: .venv/staff-ready ## dist/autograder.zip, what Gradescope runs
 	@$(PY) -m staff.kit.make_autograder

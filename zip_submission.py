@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 CODE = ROOT / "proj2_code"
 FILES = ("student_code.py", "utils.py")
-LARGEST_FILE = 10 * 2**20  # bytes; the autograder has the same limit
+LARGEST_FILE = 10 * 2**20  # bytes; a larger file is not graded
 CANNOT_RUN = "cannot be run, so nothing in it would get points"
 MARK = b"proj2 submission"  # the archive comment by which an earlier zip of this program is known
 

@@ -1,19 +1,24 @@
 """Generate what students receive: `python -m staff.kit.make_starter` writes dist/proj2_starter.zip.
 
+With `--colab github.com/owner/repository`, where the course publishes the starter, Colab opens the notebook from there.
+
 Everything comes from the reference. In student_code.py and in the notebook's answers, the lines from
 `### BEGIN SOLUTION` to `### END SOLUTION` (nbgrader's marks; in Markdown inside `<!-- -->`) give way to a TO-DO or to
 room for an answer. A mark left open, nested or misspelt stops the run with its file and line.
 """
 
+import argparse
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nbformat
 
 from staff import ROOT
 from staff.files import write_zip
+from staff.kit.colab import Repository
 
 STARTER = Path(__file__).parent / "starter"  # what students receive and the reference does not have
 FOLDER = "proj2"  # the one folder in the zip
@@ -99,7 +104,7 @@ def student_code(text: str, name: str) -> str:
     return cut_solutions(text, name, _todo)
 
 
-def student_notebook(text: str, name: str) -> str:
+def student_notebook(text: str, name: str, repository: Repository | None = None) -> str:
     """Return the notebook (its JSON) without solutions, answers, outputs and traces of the machine it ran on."""
     notebook = nbformat.reads(text, as_version=4)
     for number, cell in enumerate(notebook.cells, 1):
@@ -108,21 +113,24 @@ def student_notebook(text: str, name: str) -> str:
         cell.metadata = {}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    if repository:
+        repository.put_into_notebook(notebook)
     notebook.metadata = {name: notebook.metadata[name] for name in ("kernelspec",) if name in notebook.metadata}
     return nbformat.writes(notebook) + "\n"
 
 
 def student_pyproject(text: str) -> str:
-    """Return pytest's table of the project's pyproject.toml: all of it that a student needs."""
+    """Return what a student needs of pyproject.toml: pytest's table, without the marks of staff's tests."""
     table = re.search(r"^\[tool\.pytest\.ini_options\]\n(?:(?!\[).*\n)*", text, re.MULTILINE)
-    return table[0].rstrip() + "\n"
+    return re.sub(r"^markers = .*\n", "", table[0], flags=re.MULTILINE).rstrip() + "\n"
 
 
-STUDENT_VERSIONS = {"proj2_code/student_code.py": student_code, "proj2.ipynb": student_notebook}
-
-
-def starter_files(root: Path) -> dict[str, bytes]:
+def starter_files(root: Path, repository: Repository | None = None) -> dict[str, bytes]:
     """The starter made from the project at `root`, content by path. `FileNotFoundError` names what is missing."""
+    versions = {
+        "proj2_code/student_code.py": student_code,
+        "proj2.ipynb": partial(student_notebook, repository=repository),
+    }
     files = {path.name: path.read_bytes() for path in STARTER.iterdir() if not path.name.startswith(".")}
     files["pyproject.toml"] = student_pyproject((root / "pyproject.toml").read_text("utf-8")).encode()
     for pattern in TREE:
@@ -131,19 +139,23 @@ def starter_files(root: Path) -> dict[str, bytes]:
             raise FileNotFoundError(f"{root / pattern} is missing, and the starter needs it.")
         for path in matches:
             name = path.relative_to(root).as_posix()
-            version = STUDENT_VERSIONS.get(name)
+            version = versions.get(name)
             files[name] = version(path.read_text("utf-8"), name).encode() if version else path.read_bytes()
+    if repository:
+        files["README.md"] = repository.put_into_readme(files["README.md"].decode()).encode()
     return files
 
 
-def main(root: Path = ROOT, target: Path = ROOT / "dist" / "proj2_starter.zip") -> None:
+def main(root: Path = ROOT, target: Path = ROOT / "dist" / "proj2_starter.zip", colab: str = "") -> None:
     try:
-        files = starter_files(root)
-    except (MarkError, FileNotFoundError) as error:
+        files = starter_files(root, Repository(colab) if colab else None)
+    except (MarkError, FileNotFoundError, ValueError) as error:
         sys.exit(f"No starter was written. {error}")
     write_zip(target, {f"{FOLDER}/{name}": content for name, content in files.items()})
     print(f"Wrote {target.parent.name}/{target.name}: {len(files)} files, {target.stat().st_size / 2**20:.0f} MB.")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--colab", default="", metavar="REPOSITORY", help="as in github.com/owner/repository")
+    main(colab=parser.parse_args().colab)

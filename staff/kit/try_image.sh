@@ -2,12 +2,13 @@
 # Builds the image that Gradescope would build, and grades in it. For whoever changes the kit; needs root, Debian's
 # debootstrap, 20 GB of disk and up to an hour. It is no part of the tests.
 #
-#     staff/kit/try_image.sh [IMAGE [MEMORY]]     a new folder (default /var/tmp/proj2-image), bytes (default 2 GiB)
+#     staff/kit/try_image.sh [IMAGE [MEMORY]]     a folder (default /var/tmp/proj2-image), bytes (default 2 GiB)
 #
 # setup.sh runs from dist/autograder.zip in a fresh Debian, then run_autograder grades the reference, the starter and
 # three hostile submissions, with the network and again without it. Each line says how long it took, how much memory
-# its processes held at most (without the disk cache), and the points. This machine's settings of apt and pip hold
-# inside as well: they are copied, and the folders that pip's settings name are mounted.
+# its processes held at most (without the disk cache), and the points. An image that is there already is graded in
+# again, with the newest dist/autograder.zip. This machine's settings of apt and pip hold inside as well: they are
+# copied, and the folders that pip's settings name are mounted.
 set -euo pipefail
 # In a mount namespace of its own, what is mounted below goes away with this script.
 [ -n "${PROJ2_IMAGE:-}" ] || PROJ2_IMAGE=1 exec unshare --mount --propagation private bash "${BASH_SOURCE[0]}" "$@"
@@ -15,7 +16,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 image=${1:-/var/tmp/proj2-image}
 memory=${2:-2147483648}
 [ "$(id -u)" = 0 ] || { echo "try_image.sh needs root, as Gradescope's image build has it." >&2; exit 1; }
-[ ! -e "$image" ] || { echo "$image is there already; delete it, or name another folder." >&2; exit 1; }
 command -v debootstrap unzip > /dev/null || { echo "Install debootstrap and unzip first." >&2; exit 1; }
 
 log=$image.log
@@ -56,58 +56,70 @@ mount_inside() {
     mounted+=("--exclude=$image$1")
 }
 
-mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2> /dev/null |
-    grep -E '^(deb |URIs:)' | grep -oE '[a-z+]+://[^ ]+/debian/?( |$)' | head -1 || true)
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-debootstrap --variant=minbase --include=ca-certificates,unzip "$suite" "$image" "${mirror% }" > "$log" 2>&1 ||
-    { tail "$log" >&2; exit 1; }
-for path in /proc /dev /sys; do mount_inside "$path"; done
-cp -a /etc/apt/. "$image/etc/apt/"
-cp -a /etc/ssl/certs/ca-certificates.crt "$image/etc/ssl/certs/"
-cp -L /etc/resolv.conf /etc/hosts "$image/etc/"
-for path in /etc/pip.conf /etc/xdg/pip ~/.config/pip ~/.pip; do
-    [ ! -e "$path" ] || { mkdir -p "$image$(dirname "$path")" && cp -aL "$path" "$image$path"; }
-done
-for path in $(python3 -m pip config list 2> /dev/null | grep -oE "(file://)?/[^ ']+" | sed 's#^file://##'); do
-    [ "$(basename "$path")" != simple ] || path=$(dirname "$path")  # an index's files lie beside its pages
-    [ ! -d "$path" ] || mount_inside "$path"
-    [ ! -f "$path" ] || { mkdir -p "$image$(dirname "$path")" && cp -aL "$path" "$image$path"; }
-done
 size() { du -sxm "${mounted[@]}" "$1" | cut -f1; }
-inside() { echo chroot "$image" /usr/bin/env HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin; }
+inside() { measured "$1" "${@:2:$#-2}" chroot "$image" /usr/bin/env HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin bash "${!#}"; }
+source=$image/autograder/source
 
-echo "Debian $suite: $(size "$image") MB"
-mkdir -p "$image/autograder/source" "$image/autograder/results"
-unzip -q dist/autograder.zip -d "$image/autograder/source"
-cp "$image/autograder/source/run_autograder" "$image/autograder/"
-measured setup.sh $(inside) bash /autograder/source/setup.sh || { echo && tail "$log" >&2; exit 1; }
-echo
-echo "image: $(size "$image") MB, of it Python packages $(size "$image/autograder/source/venv") MB"
-
-grade() { # grade NAME FILE [PREFIX…]: hand FILE in as student_code.py
-    local name=$1 file=$2
-    shift 2
-    rm -rf "$image/autograder/submission" "$image/autograder/results"
-    mkdir -p "$image/autograder/submission" "$image/autograder/results"
-    cp "$file" "$image/autograder/submission/student_code.py"
-    measured "$name" "$@" $(inside) bash /autograder/run_autograder || true
-    python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print("  points", r["score"], "of", sum(t["max_score"] for t in r.get("tests", [])), r.get("output", "")[:90].replace("\n", " "))' "$image/autograder/results/results.json"
+install_debian() {
+    local mirror suite path
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2> /dev/null |
+        grep -E '^(deb |URIs:)' | grep -oE '[a-z+]+://[^ ]+/debian/?( |$)' | head -1 || true)
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$image" "${mirror% }" > "$log" 2>&1 ||
+        { tail "$log" >&2; exit 1; }
+    echo "Debian $suite: $(size "$image") MB"
+    cp -a /etc/apt/. "$image/etc/apt/"
+    cp -a /etc/ssl/certs/ca-certificates.crt "$image/etc/ssl/certs/"
+    cp -L /etc/resolv.conf /etc/hosts "$image/etc/"
+    for path in /etc/pip.conf /etc/xdg/pip ~/.config/pip ~/.pip; do
+        [ ! -e "$path" ] || { mkdir -p "$image$(dirname "$path")" && cp -aLT "$path" "$image$path"; }
+    done
 }
 
-starter=$(mktemp)
-PYTHONPATH=. ${PYTHON:-.venv/bin/python} -c '
+[ -e "$image/built" ] || install_debian
+for path in /proc /dev /sys; do mount_inside "$path"; done
+for path in $(python3 -m pip config list 2> /dev/null | grep -oE "(file://)?/[^ ']+" | sed 's#^file://##'); do
+    [ "$(basename "$path")" != simple ] || path=$(dirname "$path") # an index's files lie beside its pages
+    [ ! -d "$path" ] || mount_inside "$path"
+done
+mkdir -p "$source"
+unzip -qo dist/autograder.zip -d "$source"
+cp "$source/run_autograder" "$image/autograder/"
+if [ ! -e "$image/built" ]; then
+    inside setup.sh /autograder/source/setup.sh || { echo && tail "$log" >&2; exit 1; }
+    echo && touch "$image/built"
+fi
+echo "image: $(size "$image") MB, of it Python packages $(size "$source/venv") MB"
+
+grade() { # grade NAME FILE [PREFIX…]: hand FILE in as student_code.py, with the project's utils.py
+    rm -rf "$image/autograder/submission" "$image/autograder/results"
+    mkdir -p "$image/autograder/submission" "$image/autograder/results"
+    cp "$2" "$image/autograder/submission/student_code.py"
+    cp proj2_code/utils.py "$image/autograder/submission/"
+    inside "$1" "${@:3}" /autograder/run_autograder || true
+    python3 -c '
+import json, sys
+results = json.load(open(sys.argv[1]))
+most = sum(test["max_score"] for test in results.get("tests", []))
+print("  points", results["score"], "of", most)' "$image/autograder/results/results.json"
+}
+
+codes=$(mktemp -d)
+.venv/bin/python -c '
 import sys
 from staff import ROOT
 from staff.kit import make_starter
 name = "proj2_code/student_code.py"
-sys.stdout.write(make_starter.student_code((ROOT / name).read_text("utf-8"), name))' > "$starter"
+sys.stdout.write(make_starter.student_code((ROOT / name).read_text("utf-8"), name))' > "$codes/starter"
+cp proj2_code/student_code.py "$codes/reference"
+hostile=(exits leaves_processes writes_results)
+for name in "${hostile[@]}"; do # each follows good.py, which does 70 points' worth
+    cat staff/tests/submissions/{good,"$name"}.py | sed 's#@ROOT@#/autograder#g; s#@SECONDS@#7777#g' > "$codes/$name"
+done
 for network in "" "unshare -n"; do
-    label=${network:+, no network}
-    grade "reference$label" proj2_code/student_code.py $network
-    grade "starter$label" "$starter" $network
-    for hostile in exits leaves_processes writes_results; do
-        grade "$hostile$label" "staff/tests/submissions/$hostile.py" $network
+    for name in reference starter "${hostile[@]}"; do
+        grade "$name${network:+, no network}" "$codes/$name" $network
     done
 done
-rm "$starter"
+rm -r "$codes"
 echo "The log is $log. Delete $image when you are done."
