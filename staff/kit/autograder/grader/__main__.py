@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pwd
-import shutil
 import sys
 import tempfile
 import traceback
@@ -14,9 +13,10 @@ from pathlib import Path
 
 from tests import TESTS
 
-from . import submission, values
+from . import processes, submission, values
 from .results import Results
-from .testing import UNREADABLE, Broken, Failed, Student
+from .student import UNREADABLE, Broken, Student
+from .testing import Failed
 
 SOURCE = Path(__file__).resolve().parent.parent
 SECRET = ("grader", "tests", "reference.py", "expected.values")
@@ -41,8 +41,10 @@ def main() -> int:
     results.publish()
     try:
         _grade(root, results)
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
+        if isinstance(error, Broken):
+            print(f"The autograder cannot grade here: {error}")
         results.notes = ["The autograder itself failed, which says nothing about this submission: tell the staff."]
         return 1
     finally:
@@ -57,23 +59,25 @@ def _grade(root: Path, results: Results) -> None:
         _close_off(root)
     expected = values.loads((SOURCE / "expected.values").read_bytes())
     limits = json.loads((SOURCE / "limits.json").read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as work:
-        Path(work).chmod(0o755)
-        project = Path(work) / "project"
+    temp_folder = Path(tempfile.mkdtemp(prefix="grading-"))
+    try:
+        temp_folder.chmod(0o755)
         try:
-            found = submission.find(root / "submission", Path(work) / "unpacked")
+            found = submission.find(root / "submission", temp_folder / "unpacked")
         except submission.Unusable as reason:
             _fail_all(results, str(reason))
             return
         results.notes += found.notes
-        submission.lay_out(found, SOURCE / "project", project, uid)
-        shutil.rmtree(Path(work) / "unpacked", ignore_errors=True)
-        student = Student(SOURCE, project, _preload(found), uid, limits, expected)
+        submission.lay_out(found, SOURCE / "project", temp_folder / "pristine", uid)
+        processes.delete(temp_folder / "unpacked")
+        student = Student(SOURCE, temp_folder, _preload(found), uid, limits, expected)
         try:
             _report_isolation(student.isolation, uid)
             _run_tests(student, results)
         finally:
             student.close()
+    finally:
+        processes.delete(temp_folder)
 
 
 def _run_tests(student: Student, results: Results) -> None:
@@ -114,6 +118,8 @@ def _preload(found: submission.Submission) -> list[str]:
     if found.mentions("utils"):
         own = (SOURCE / "project" / "proj2_code" / "utils.py").read_text(encoding="utf-8")
         mentioned += [name for name in PRELOAD if name in own and name not in mentioned]
+    if found.mentions("torch.compile"):
+        mentioned.append("torch._dynamo")  # two seconds, which every worker would spend again
     return ["torch", *mentioned]
 
 
@@ -138,10 +144,8 @@ def _report_isolation(isolation: dict, uid: int | None) -> None:
     """Say in the log for staff how far the student's code was kept apart."""
     if isolation["landlock"]:
         print("The student's code could neither read nor write the grader's files (Landlock).")
-    if isolation["uid"] is not None:
-        print(f"The student's code ran as a user of its own, {isolation['uid']}.")
-    elif uid is not None:
-        print(f"WARNING: the student's code ran as root, for no other user can read {isolation['barred']}.")
+    if uid is not None:
+        print(f"The student's code ran as a user of its own, {uid}.")
     elif not isolation["landlock"]:
         print("WARNING: the student's code ran with the grader's own rights; root, or Linux 5.13, would narrow them.")
 

@@ -1,31 +1,67 @@
-"""What a worker gives up before it runs the student's code: privileges, files, memory, time.
+"""What a worker gives up before it runs the student's code: privileges, files, memory, time, system calls.
 
 On Linux with Landlock (kernel 5.13 or newer) it can read the system, the Python environment and the student's tree, and
 write the latter only, whoever runs the grader. Run by root it also becomes a user that nobody is.
 """
 
 import ctypes
+import math
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
-PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 8, 36, 38
-FILE_SIZE = 64 << 20
+from . import seccomp
+
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 8, 36, 38
+FILE_SIZE = 256 << 20
 PROCESSES = 256
 
-READABLE = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/proc", "/sys", "/dev")
+# What Python, its libraries and a shell look at, and no more: a worker may have root's right to read (see `confine`).
+READABLE = (
+    *("/usr", "/lib", "/lib64", "/bin", "/sbin", "/proc"),
+    *("/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm"),
+    *(
+        f"/etc/{name}"
+        for name in (
+            *("alternatives", "ca-certificates", "debian_version", "fonts", "group", "host.conf", "hostname", "hosts"),
+            *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "mime.types", "nsswitch.conf"),
+            *("os-release", "passwd", "resolv.conf", "ssl/certs", "ssl/openssl.cnf", "timezone"),
+        )
+    ),
+)
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER = 0x20000, 0x8000000, 0x10000000
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 # The rights of linux/landlock.h that version n of it knows are the lowest so many bits.
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _TCP, _SCOPES = 0b11, 0b11
 
 
-def prctl(option: int) -> None:
-    """Switch one of the process's attributes on (Linux)."""
+def prctl(option: int, value: int = 1) -> None:
+    """Set one of the process's attributes (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def make_shared_memory_private(size: int) -> None:
+    """Give this process and those it will start a /dev/shm of their own, of so many bytes, which ends with them.
+
+    Needs Linux, and either the right to mount or that of every user to make a namespace; where neither is given, as
+    in most containers, all stays as it is. To be called between `fork` and `exec`, while there is but one thread.
+    """
+    if sys.platform != "linux":
+        return
+    libc, uid, gid = ctypes.CDLL(None), os.geteuid(), os.getegid()
+    if libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC):
+        if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWIPC):
+            return
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            Path("/proc/self", name).write_text(text)
+    libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)  # what is mounted here is not to show outside
+    libc.mount(b"grading", b"/dev/shm", b"tmpfs", 0, f"size={size},mode=1777".encode())
 
 
 def landlock_version() -> int:
@@ -35,15 +71,17 @@ def landlock_version() -> int:
     return max(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1), 0)
 
 
-def confine(request: dict, uid: int | None, keep_reading: bool, writable: list[str]) -> None:
+def confine(request: dict, uid: int | None, keep_reading: bool, writable: list[str], readable: str) -> None:
     """Set the request's limits, shut this process into its files, and become `uid` if there is one.
+
+    readable: a folder beside `writable` that may only be read.
 
     keep_reading: the Python environment lies where that user has no access (in root's home, say), so the right to
     read all files is kept; Landlock still narrows it down.
     """
     limits = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: request["cpu_seconds"],
+        resource.RLIMIT_CPU: request["cpu_seconds"] + math.ceil(request["import_seconds"]),
         resource.RLIMIT_FSIZE: FILE_SIZE,
     }
     if sys.platform == "linux":
@@ -56,9 +94,11 @@ def confine(request: dict, uid: int | None, keep_reading: bool, writable: list[s
         resource.setrlimit(what, (limit, limit))
     prctl(PR_SET_NO_NEW_PRIVS)
     if landlock_version():
-        _shut_in(landlock_version(), writable)
+        _shut_in(landlock_version(), writable, readable)
     if uid is not None:
         become(uid, keep_reading)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # set last, since a change of user clears it
+    seccomp.refuse_system_calls()
 
 
 def become(uid: int, keep_reading: bool = False) -> None:
@@ -75,7 +115,7 @@ def become(uid: int, keep_reading: bool = False) -> None:
             raise OSError("capset failed")
 
 
-def _shut_in(version: int, writable: list[str]) -> None:
+def _shut_in(version: int, writable: list[str], readable: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     every = (1 << _RIGHTS.get(version, _RIGHTS[5])) - 1
     # No TCP from version 4 on; no signals and abstract sockets to other processes from version 6 on.
@@ -84,7 +124,7 @@ def _shut_in(version: int, writable: list[str]) -> None:
     ruleset = libc.syscall(444, attributes, ctypes.c_size_t(size), 0)
     read = _EXECUTE | _READ_FILE | _READ_DIR
     environment = {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, *sys.path)}
-    rules = dict.fromkeys([*READABLE, *sorted(environment)], read)
+    rules = dict.fromkeys([*READABLE, *sorted(environment), readable], read)
     rules |= dict.fromkeys(DEVICES, _READ_FILE | _WRITE_FILE)
     rules |= dict.fromkeys([*writable, "/dev/shm"], every)
     for path, rights in rules.items():

@@ -1,27 +1,27 @@
-"""Finds student_code.py and utils.py in whatever was handed in, and lays out the project around them.
+"""Finds student_code.py and what belongs to it in whatever was handed in, and lays out the project around it.
 
-Nothing here runs or imports the student's code. Symbolic links are never followed: the grader may read more than the
-student may.
+Nothing here runs, imports or parses the student's code. Symbolic links are never followed: the grader may read more
+than the student may.
 """
 
-import ast
-import lzma
+import itertools
 import os
 import re
 import shutil
-import stat
-import zipfile
-import zlib
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from . import archives
+from .archives import ERRORS as UNPACKING_ERRORS  # noqa: F401  (for grade.py)
+from .archives import unpack  # noqa: F401
 
 FUNCTIONS = ("sigmoid", "softmax", "apply_mask_to_image", "load_FPN_resnet50", "IoU", "applyIoU", "compare_psp_fpn")
-LARGEST_FILE = 2 << 20
-LARGEST_ZIP = 200 << 20
-DEEPEST_ZIP = 3
-UNPACKING_ERRORS = (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
-MOST_FILES = 2000
-_LEFT_OUT = {"__MACOSX", "__pycache__", "node_modules", "site-packages", ".git", ".ipynb_checkpoints"}
+CODE = "proj2_code"
+DEEPEST_ARCHIVE = 3
+MOST_FILES = 500  # Python files that are taken along with student_code.py
+MOST_LOOKED_AT = 5000
 
 
 class Unusable(Exception):
@@ -30,9 +30,9 @@ class Unusable(Exception):
 
 @dataclass
 class Submission:
-    """The files to grade (name to contents) and what the student should know about how they were found."""
+    """The files to grade (contents by path in the project) and what the student should know of how they were found."""
 
-    files: dict[str, bytes]
+    files: dict[PurePosixPath, bytes]
     notes: list[str] = field(default_factory=list)
 
     def mentions(self, word: str) -> bool:
@@ -40,131 +40,189 @@ class Submission:
         return any(word.encode() in content for content in self.files.values())
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A Python file: where it lies, its name in the submission, and the number of its archive (0: in none)."""
+
+    path: Path
+    name: PurePosixPath
+    archive: int = 0
+
+
 def find(folder: Path, scratch: Path) -> Submission:
-    """Return the submission under `folder`; zips in it are unpacked into `scratch`. Raises `Unusable`."""
+    """Return the submission under `folder`; archives in it are unpacked into `scratch`. Raises `Unusable`."""
     notes: list[str] = []
     candidates = _python_files(folder)
-    _unpack_all(folder, scratch, notes)
-    if not any(path.name == "student_code.py" for path in candidates):
-        candidates += _python_files(scratch)
+    if not any(candidate.name.name == "student_code.py" for candidate in candidates):
+        candidates += _unpack_all(folder, scratch, notes)
     chosen = _choose(candidates, notes)
     if chosen is None:
-        found = ", ".join(sorted(str(p.relative_to(folder)) for p in _files(folder))[:8]) or "nothing"
-        raise Unusable(
-            f"Expected student_code.py in the submission (make the zip with zip_submission.py), found {_plain(found)}."
-        )
-    if scratch in chosen.parents:
-        notes.append("student_code.py lay in a zip inside the zip; it was graded all the same.")
-    beside = {path.name: path for path in candidates if path.parent == chosen.parent}
-    elsewhere = next((path for path in candidates if path.name == "utils.py"), None)
-    files = {name: _read(path) for name, path in sorted(beside.items())[:50] if path != chosen}
-    if "utils.py" not in files and elsewhere:
-        files["utils.py"] = _read(elsewhere)
-    if "utils.py" not in files:
+        raise Unusable(" ".join([_describe_contents(folder), *notes]))
+    if chosen.archive:
+        notes.append("student_code.py lay in an archive inside the submission; it was graded all the same.")
+    files = {PurePosixPath(CODE, "student_code.py"): _read_main(chosen)}
+    for place, candidate in _places(chosen, candidates).items():
+        content = _read(candidate, notes)
+        if content is not None and len(files) < MOST_FILES:
+            files.setdefault(place, content)
+    if PurePosixPath(CODE, "utils.py") not in files:
         notes.append("There is no utils.py in the submission; the project's own was used.")
-    return Submission(files | {"student_code.py": _read(chosen)}, notes)
+    return Submission(files, notes)
 
 
 def lay_out(submission: Submission, project: Path, target: Path, uid: int | None) -> None:
-    """Build in `target` the tree a student works in, around the submitted files.
+    """Build in `target` the tree a student works in, around the submitted files: folders `project` and `home`.
 
-    A worker's user may add files anywhere in it, as students' code does, and change or remove none of ours.
+    The weights lie beside it and are linked to, so that it is quick to copy. A worker's user may add files anywhere in
+    the tree, as students' code does, and change or remove none of ours.
     """
-    shutil.copytree(project, target)
-    (target / "proj2_code").rename(target / "project_code")
-    (target / "proj2_code").mkdir()
-    for name, content in submission.files.items():
-        (target / "proj2_code" / name).write_bytes(content)
-    if "utils.py" not in submission.files:
-        shutil.copy(target / "project_code" / "utils.py", target / "proj2_code")
-    (target.parent / "home").mkdir()
-    for path in [target.parent / "home", target, *target.rglob("*")]:
-        path.chmod((0o1777 if path.is_dir() else 0o644) if uid is not None else (0o755 if path.is_dir() else 0o644))
+    tree, weights = target / "project", target.parent / "weights"
+    shutil.copytree(project, tree, ignore=shutil.ignore_patterns("models", CODE))
+    shutil.copytree(project / "models", weights)
+    shutil.copytree(project / CODE, tree / "project_code")
+    (tree / "models").mkdir()
+    for path in weights.iterdir():
+        (tree / "models" / path.name).symlink_to(path)
+    (tree / CODE).mkdir()
+    for place, content in submission.files.items():
+        try:
+            (tree / place).parent.mkdir(parents=True, exist_ok=True)
+            (tree / place).write_bytes(content)
+        except OSError:
+            submission.notes.append(f"{place} could not be laid out and was left aside.")
+    if not (tree / CODE / "utils.py").exists():
+        shutil.copy(tree / "project_code" / "utils.py", tree / CODE)
+    (target / "home").mkdir()
+    for path in [target / "home", tree, weights, *tree.rglob("*"), *weights.iterdir()]:
+        if not path.is_symlink():
+            shared = uid is not None and weights not in (path, path.parent)
+            path.chmod((0o1777 if shared else 0o755) if path.is_dir() else 0o644)
 
 
-def _choose(candidates: list[Path], notes: list[str]) -> Path | None:
+def _places(chosen: Candidate, candidates: list[Candidate]) -> dict[PurePosixPath, Candidate]:
+    """Where in the project the other files go: as they lie around student_code.py, subfolders too.
+
+    Around `proj2_code` itself lies the project's root, from which the notebook imports as well.
+    """
+    base = chosen.name.parent
+    places: dict[PurePosixPath, Candidate] = {}
+    for other in candidates:
+        if other.archive != chosen.archive or other == chosen:
+            continue
+        if other.name.is_relative_to(base):
+            places.setdefault(CODE / other.name.relative_to(base), other)
+        elif base.name == CODE and other.name.is_relative_to(base.parent):
+            places.setdefault(other.name.relative_to(base.parent), other)
+    utils = PurePosixPath(CODE, "utils.py")
+    elsewhere = next((other for other in candidates if other.name.name == "utils.py"), None)
+    if utils not in places and elsewhere:
+        places[utils] = elsewhere
+    return {place: places[place] for place in sorted(places, key=lambda place: (place != utils, len(place.parts)))}
+
+
+def _choose(candidates: list[Candidate], notes: list[str]) -> Candidate | None:
     """Return the student_code.py nearest the top, or else the one file that defines the functions."""
-    named = [path for path in candidates if path.name == "student_code.py"]
+
+    def nearest(candidate):
+        return len(candidate.name.parts), candidate.name.parent.name != CODE, candidate.archive, str(candidate.name)
+
+    named = sorted((c for c in candidates if c.name.name == "student_code.py"), key=nearest)
     if named:
-        named.sort(key=lambda path: (len(path.parts), path.parent.name != "proj2_code", str(path)))
         if len(named) > 1:
             notes.append(f"There are {len(named)} files called student_code.py; the one nearest the top was graded.")
         return named[0]
-    scores = {path: len(_defined(path) & set(FUNCTIONS)) for path in candidates if path.name != "utils.py"}
-    best = [path for path, score in scores.items() if score and score == max(scores.values())]
-    best.sort(key=lambda path: (len(path.parts), str(path)))
+    scores = {c: len(_defined(c) & set(FUNCTIONS)) for c in candidates if c.name.name != "utils.py"}
+    best = sorted((c for c, score in scores.items() if score and score == max(scores.values())), key=nearest)
     if best:
-        notes.append(f"There is no student_code.py; {_plain(best[0].name)} defines the functions and was graded.")
+        notes.append(f"There is no student_code.py; {best[0].name.name} defines the functions and was graded.")
         return best[0]
     return None
 
 
-def _defined(path: Path) -> set[str]:
-    source = _read(path)
-    try:
-        return {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set(re.findall(r"^def (\w+)", source.decode("utf-8", "replace"), re.MULTILINE))
+def _defined(candidate: Candidate) -> set[str]:
+    """The names defined at the top of a file. Not parsed: the student's code must not cost this process its memory."""
+    source = _read(candidate, []) or b""
+    found = re.findall(rb"^(?:(?:async +)?def|class) +(\w+)|^(\w+) *=[^=]", source, re.MULTILINE)
+    return {name.decode("utf-8", "replace") for names in found for name in names if name}
 
 
-def _python_files(folder: Path) -> list[Path]:
-    return [path for path in _files(folder) if re.search(r"\.py(\.txt)?$", path.name.lower())]
-
-
-def _files(folder: Path) -> list[Path]:
-    """Every plain file of a sensible size, without what systems and editors leave behind."""
+def _python_files(folder: Path, archive: int = 0) -> list[Candidate]:
     found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT and not name.startswith("."))
-        for name in sorted(names):
-            status = (Path(parent) / name).lstat()
-            if stat.S_ISREG(status.st_mode) and not name.startswith("."):
-                found.append(Path(parent) / name)
-        if len(found) > MOST_FILES:
+    for path, parts in _files(folder):
+        if archives.PYTHON.search(path.name):
+            name = re.sub(r"\.txt$", "", parts[-1], flags=re.IGNORECASE)
+            found.append(Candidate(path, PurePosixPath(*parts[:-1], name), archive))
+        if len(found) == MOST_LOOKED_AT:
             break
     return found
 
 
-def _read(path: Path) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(fd, "rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise Unusable(f"{_plain(path.name)} is larger than {LARGEST_FILE >> 20} MB, which no solution needs to be.")
+def _files(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    r"""Every plain file and the parts of its name, from the top down, without what systems and editors leave behind.
+
+    Not os.walk, which fails in folders nested a thousand deep. A `\` in a name separates, as unzipping leaves it there.
+    """
+    waiting = deque([(folder, "")])
+    while waiting:
+        parent, prefix = waiting.popleft()
+        try:
+            entries = sorted(os.scandir(parent), key=lambda entry: entry.name)
+        except OSError:
+            continue  # not to be read, or its path is too long: whatever lies there is no submission
+        for entry in entries:
+            parts = archives.parts_of(f"{prefix}{entry.name}")
+            if parts and entry.is_dir(follow_symlinks=False):
+                waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
+            elif parts and entry.is_file(follow_symlinks=False):
+                yield Path(entry.path), parts
+
+
+def _read_main(chosen: Candidate) -> bytes:
+    problems: list[str] = []
+    content = _read(chosen, problems)
+    if content is None:
+        raise Unusable(" ".join(problems))
     return content
 
 
-def _unpack_all(folder: Path, scratch: Path, notes: list[str]) -> None:
-    """Unpack the zips under `folder`, and the zips in those, into `scratch`."""
-    count, left = 0, LARGEST_ZIP
-    waiting = [(path, 1) for path in _files(folder) if path.suffix.lower() == ".zip"]
-    while waiting:
-        path, depth = waiting.pop(0)
-        target = scratch / str(count)
+def _read(candidate: Candidate, notes: list[str]) -> bytes | None:
+    """Return the contents of a file, or None and a note on what is wrong with it."""
+    try:
+        with os.fdopen(os.open(candidate.path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            content = file.read(archives.LARGEST_FILE + 1)
+    except OSError as error:
+        notes.append(f"{candidate.name} could not be read ({error.strerror}).")
+        return None
+    if len(content) > archives.LARGEST_FILE:
+        limit = f"{archives.LARGEST_FILE >> 20} MB that a Python file may have"
+        notes.append(f"{candidate.name} is larger than the {limit} and was left aside: take data out of it.")
+        return None
+    return content
+
+
+def _unpack_all(folder: Path, scratch: Path, notes: list[str]) -> list[Candidate]:
+    """Unpack the archives under `folder`, and the archives in those; return the Python files in them."""
+    found: list[Candidate] = []
+    allowance, count = archives.Allowance(), 0
+    waiting = deque((path, 1) for path, parts in _files(folder) if archives.ARCHIVE.search(parts[-1]))
+    while waiting and allowance.files > 0:
+        path, depth = waiting.popleft()
         count += 1
+        target = scratch / str(count)
         try:
-            left -= unpack(path, target, left)
-        except UNPACKING_ERRORS as error:
-            notes.append(f"{_plain(path.name)} could not be unpacked ({type(error).__name__}).")
-            continue
-        if depth < DEEPEST_ZIP:
-            waiting += [(inner, depth + 1) for inner in _files(target) if inner.suffix.lower() == ".zip"]
+            archives.unpack(path, target, allowance)
+        except archives.ERRORS as error:
+            notes.append(f"{path.name} could not be unpacked ({str(error) or type(error).__name__}).")
+        found += _python_files(target, count)
+        if depth < DEEPEST_ARCHIVE:
+            waiting += [(inner, depth + 1) for inner, _ in _files(target) if archives.ARCHIVE.search(inner.name)]
+    return found
 
 
-def unpack(path: Path, target: Path, left: int = LARGEST_ZIP) -> int:
-    """Unpack the Python files and zips of one zip; return the bytes written. Raises UNPACKING_ERRORS."""
-    written = 0
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist()[:MOST_FILES]:
-            if info.is_dir() or not re.search(r"\.(py|txt|zip)$", info.filename.lower()):
-                continue
-            # ZipFile.extract drops drives, leading slashes and `..`, and writes links as plain files.
-            written += info.file_size
-            if written > left:
-                raise ValueError("too large")
-            archive.extract(info, target)
-    return written
-
-
-def _plain(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()
+def _describe_contents(folder: Path) -> str:
+    """What was handed in instead of student_code.py, for the student."""
+    names = ["/".join(parts) for _, parts in itertools.islice(_files(folder), 8)]
+    text = f"Expected student_code.py in the submission, found {', '.join(names) or 'nothing'}."
+    if any(archives.OTHER_ARCHIVE.search(name) for name in names):
+        text += " Archives of this kind cannot be unpacked here."
+    return f"{text} Make the zip with zip_submission.py and hand that in."

@@ -1,19 +1,24 @@
-"""Forks a worker for every test, holds it to its limits, and leaves none of its processes behind.
+"""Forks a worker for every request, holds it to its limits, and leaves none of its processes and files behind.
 
-Reads requests from standard input and writes, for each, how the worker ended and then what it sent. Runs as the
-grader's own user and never runs student code itself; its memory, which every worker inherits, holds nothing secret.
+Reads requests from standard input and writes, for each, how the worker ended and then the two frames that it sent. Runs
+as the grader's own user and never runs student code itself; its memory, which every worker inherits, holds nothing
+secret. It lies in a session of its own and outlives a grader that is killed, to end what that one has started.
 """
 
 import contextlib
 import importlib
 import os
 import select
-import signal
 import sys
 import time
 from pathlib import Path
 
-from . import confinement, values, worker
+import torch  # noqa: F401  (imported once, here, instead of once in every worker)
+
+from . import confinement, processes, storage, values, worker
+
+STEP = 0.1  # seconds between two looks at what a worker uses
+NOTHING = values.dumps({})
 
 
 def main() -> None:
@@ -25,72 +30,128 @@ def main() -> None:
     sys.path = [entry for entry in sys.path if entry not in ("", os.getcwd())]
 
     setup = values.loads(values.read(requests))
-    # A fork server: torch is imported once, here, instead of once in every worker.
     for name in setup["preload"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)
-    project, uid, landlock = Path(setup["project"]), setup["uid"], confinement.landlock_version()
-    barred = _out_of_reach(uid, project) if uid is not None else ""
-    if barred and not landlock:
-        uid = None
-    replies.write(values.dumps({"uid": uid, "landlock": landlock, "barred": barred}))
+    supervisor = Supervisor(Path(setup["temp_folder"]), setup["uid"], setup["shared_memory"], requests.fileno())
+    replies.write(values.dumps(supervisor.isolation))
     replies.flush()
+    try:
+        while (frame := values.read(requests)) is not None:
+            for answer in supervisor.serve(values.loads(frame)):
+                replies.write(answer)
+            replies.flush()
+    except (GraderGoneError, BrokenPipeError):
+        pass
+    finally:
+        supervisor.close()
 
-    while (frame := values.read(requests)) is not None:
-        ending, sent = _run(values.loads(frame), uid, bool(barred), project)
-        sweep(uid)
-        replies.write(values.dumps(ending) + sent)
-        replies.flush()
+
+class GraderGoneError(Exception):
+    """The grader has ended while a worker was running."""
 
 
-def _run(request: dict, uid: int | None, keep_reading: bool, project: Path) -> tuple[dict, bytes]:
-    receive, send = os.pipe()
-    started = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
+class Supervisor:
+    """Runs the workers of one submission."""
+
+    def __init__(self, temp_folder: Path, uid: int | None, shared_memory: int, requests: int):
+        self._temp_folder, self._uid, self._requests = temp_folder, uid, requests
+        self._project = temp_folder / "project"
+        private = storage.SHARED_MEMORY.exists() and storage.SHARED_MEMORY.stat().st_dev != shared_memory
+        self._private = private
+        storage.renew(temp_folder)
+        unreadable = _out_of_reach(uid, self._project) if uid is not None else ""
+        self._keep_reading = bool(unreadable)
+        landlock = confinement.landlock_version()
+        self.isolation = {"landlock": landlock, "unreadable": unreadable, "private": private}
+
+    def serve(self, request: dict) -> list[bytes]:
+        """Run one worker; return how it ended and what it sent, as frames."""
+        storage.renew(self._temp_folder)
+        receive, send = os.pipe()
+        inherited = processes.resident("self")[0]
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _detach(send)
+                writable = [str(self._project), str(self._temp_folder / "home")]
+                confinement.confine(
+                    request, self._uid, self._keep_reading, writable, str(self._temp_folder / "weights")
+                )
+                worker.run(request, self._project, send)
+            finally:
+                os._exit(0)
+        os.close(send)
+        ended: dict[int, tuple[int, float]] = {}
         try:
-            _detach(send)
-            confinement.confine(request, uid, keep_reading, [str(project), str(project.parent / "home")])
-            worker.run(request, project, send)
+            reason, frames = self._watch(request, pid, receive, inherited, ended)
         finally:
-            os._exit(0)
-    os.close(send)
-    sent, reason, ended = _receive(receive, pid, started + request["wall_seconds"])
-    os.close(receive)
-    for kill in (os.killpg,) if ended else (os.killpg, os.kill):
-        with contextlib.suppress(OSError):
-            kill(pid, signal.SIGKILL)
-    status, usage = ended or os.wait4(pid, 0)[1:]
-    ending = {
-        "reason": reason,
-        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
-        "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-    }
-    return ending, sent if reason == "sent" else values.dumps(None)
+            os.close(receive)
+            ended |= processes.sweep(self._uid)
+            storage.clear_shared_memory(self._uid, self._private)
+        status, seconds = ended.get(pid, (0, 0.0))
+        ending = {
+            "reason": reason,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0,
+            "cpu_seconds": seconds,
+        }
+        return [values.dumps(ending), *frames, *[NOTHING] * (2 - len(frames))]
 
+    def close(self) -> None:
+        """End all processes of the submission and delete its files."""
+        processes.sweep(self._uid)
+        storage.clear_shared_memory(self._uid, self._private)
+        processes.delete(self._temp_folder)
 
-def _receive(receive: int, pid: int, deadline: float) -> tuple[bytes, str, tuple | None]:
-    """Return what came through the pipe, why reading stopped (sent, ended, time, size), and how it ended if it has."""
-    sent = bytearray()
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([receive], [], [], 0.1)
-        if ready:
-            chunk = os.read(receive, 1 << 20)
-            if not chunk:
-                return sent, "ended", None
-            sent += chunk
-            if len(sent) >= values.HEAD.size:
-                length = values.HEAD.size + sum(values.HEAD.unpack_from(sent))
-                if length > values.LARGEST or len(sent) > length:
-                    return sent, "size", None
-                if len(sent) == length:
-                    return bytes(sent), "sent", None
-        elif (ended := os.wait4(pid, os.WNOHANG))[0]:
-            # A process that it left behind may hold the pipe open.
-            return sent, "ended", ended[1:]
-    return sent, "time", None
+    def _watch(self, request, pid, receive, inherited, ended) -> tuple[str, list[bytes]]:
+        """Return why watching ended (sent, ended, or the limit that was reached) and the frames that came.
+
+        ended: gets the children that ended meanwhile, the worker perhaps among them.
+        The limits of a test begin anew once the submission is imported.
+        """
+        frames: list[bytes] = []
+        received, imported_seconds = bytearray(), 0.0
+        deadline, looked = time.monotonic() + request["import_seconds"], time.monotonic()
+        while True:
+            ready, _, _ = select.select([receive, self._requests], [], [], STEP)
+            if self._requests in ready:
+                raise GraderGoneError  # it never asks again before it has an answer
+            if receive in ready:
+                chunk = os.read(receive, 1 << 20)
+                received += chunk
+                try:
+                    while (length := values.frame_length(received)) is not None and length <= len(received):
+                        frames.append(bytes(received[:length]))
+                        del received[:length]
+                        deadline = time.monotonic() + request["wall_seconds"]
+                        imported_seconds, _ = processes.usage(inherited)
+                except ValueError:
+                    return "size", frames[:1]
+                if len(frames) >= 2:
+                    return "sent", frames[:2]
+                if not chunk:
+                    return "ended", frames
+            else:
+                ended.update(processes.reap()[0])
+                if pid in ended:
+                    return "ended", frames  # a process that it left behind may hold the pipe open
+            if time.monotonic() > deadline:
+                return "time" if frames else "import time", frames
+            if time.monotonic() - looked > STEP:
+                if reason := self._limit_reached(request, inherited, imported_seconds if frames else None):
+                    return reason, frames
+                looked = time.monotonic()
+
+    def _limit_reached(self, request, inherited, imported_seconds) -> str:
+        seconds, memory = processes.usage(inherited)
+        if imported_seconds is not None and seconds - imported_seconds > request["cpu_seconds"]:
+            return "computing"
+        if memory > request["memory_bytes"]:
+            return "memory"
+        limit = request["disk_bytes"]
+        return "disk" if storage.used(self._temp_folder, self._uid, self._private, limit) > limit else ""
 
 
 def _detach(send: int) -> None:
@@ -115,41 +176,6 @@ def _out_of_reach(uid: int, project: Path) -> str:
         if os.waitpid(pid, 0)[1]:
             return str(path)
     return ""
-
-
-def sweep(uid: int | None) -> None:
-    """End every process that a worker has left behind; a subreaper inherits them all."""
-    if uid is not None:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                confinement.become(uid)
-                os.kill(-1, signal.SIGKILL)
-            finally:
-                os._exit(0)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        for pid in _descendants():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(0.01)
-        except ChildProcessError:
-            return
-
-
-def _descendants() -> set[int]:
-    """The processes below this one (Linux; elsewhere none can be listed)."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            parents[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
-    found, grown = {os.getpid()}, True
-    while grown:
-        new = {pid for pid, parent in parents.items() if parent in found} - found
-        found, grown = found | new, bool(new)
-    return found - {os.getpid()}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from typing import BinaryIO
 import numpy as np
 
 HEAD = struct.Struct(">QQ")
-LARGEST = 256 << 20
+LARGEST_BODY = 64 << 20  # bytes of arrays
+LARGEST_HEADER = 2 << 20  # bytes of JSON, which takes some thirty times as much memory once it is parsed
 _DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefdFD")}
 
 
@@ -30,15 +31,15 @@ class Tensor:
 
 
 @dataclass
-class Thing:
+class OpaqueValue:
     """Any other object: what kind it is, and what is known of it."""
 
     kind: str
-    facts: dict = field(default_factory=dict)
+    metadata: dict = field(default_factory=dict)
 
 
 def dumps(value: object) -> bytes:
-    """Return one frame of `value`: None, bool, int, float, str, list, tuple, dict, array, `Tensor`, `Thing`, nested."""
+    """Return one frame of `value`: None, bool, int, float, str, list, tuple, dict, array, `Tensor`, `OpaqueValue`, nested."""
     arrays: list[bytes] = []
     header = json.dumps(_pack(value, arrays)).encode()
     body = b"".join(arrays)
@@ -49,12 +50,22 @@ def loads(frame: bytes) -> object:
     """Return the value in a frame that `dumps` made; `ValueError` if it is anything else."""
     try:
         header, body = HEAD.unpack_from(frame)
-        if len(frame) != HEAD.size + header + body:
+        if len(frame) != HEAD.size + header + body or header > LARGEST_HEADER or body > LARGEST_BODY:
             raise ValueError("a frame of the wrong length")
         start = HEAD.size + header
         return _unpack(json.loads(frame[HEAD.size : start]), memoryview(frame)[start:])
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, struct.error) as error:
         raise ValueError(f"not a frame: {type(error).__name__}") from error
+
+
+def frame_length(start: bytes | bytearray) -> int | None:
+    """Return the length of the frame that begins so, None if that cannot be seen yet; `ValueError` if it is too long."""
+    if len(start) < HEAD.size:
+        return None
+    header, body = HEAD.unpack_from(start)
+    if header > LARGEST_HEADER or body > LARGEST_BODY:
+        raise ValueError("a frame longer than allowed")
+    return HEAD.size + header + body
 
 
 def read(stream: BinaryIO) -> bytes | None:
@@ -76,8 +87,8 @@ def _pack(value, arrays):
         return {"array": [value.dtype.name, list(value.shape), sum(map(len, arrays)) - len(data)]}
     if isinstance(value, Tensor):
         return {"tensor": [value.dtype, _pack(value.array, arrays)]}
-    if isinstance(value, Thing):
-        return {"thing": [value.kind, _pack(value.facts, arrays)]}
+    if isinstance(value, OpaqueValue):
+        return {"opaque": [value.kind, _pack(value.metadata, arrays)]}
     if isinstance(value, dict):
         return {"dict": [[str(key), _pack(item, arrays)] for key, item in value.items()]}
     return {"tuple" if isinstance(value, tuple) else "list": [_pack(item, arrays) for item in value]}
@@ -95,17 +106,18 @@ def _unpack(node, body):
         size = math.prod(shape) * dtype.itemsize
         if offset + size > len(body):
             raise ValueError("an array past the end")
-        return np.frombuffer(body[offset : offset + size], dtype).reshape(shape).copy()
+        # A read-only view: an answer may name the same bytes many times, and copies of them would fill the memory.
+        return np.frombuffer(body[offset : offset + size], dtype).reshape(shape)
     if kind == "tensor":
         name, array = content[0], _unpack(content[1], body)
         if not isinstance(name, str) or not isinstance(array, np.ndarray):
             raise ValueError("a tensor without its array")
         return Tensor(array, name)
-    if kind == "thing":
-        name, facts = content[0], _unpack(content[1], body)
-        if not isinstance(name, str) or not isinstance(facts, dict):
-            raise ValueError("a thing without its facts")
-        return Thing(name, facts)
+    if kind == "opaque":
+        name, metadata = content[0], _unpack(content[1], body)
+        if not isinstance(name, str) or not isinstance(metadata, dict):
+            raise ValueError("an opaque value without its metadata")
+        return OpaqueValue(name, metadata)
     if kind == "dict":
         return {str(key): _unpack(item, body) for key, item in content}
     if kind not in ("list", "tuple"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from grader.testing import Case, Failed, Outcome, best_of, describe, expect_close, expect_tensor, group
-from grader.values import Tensor, Thing
+from grader.values import OpaqueValue, Tensor
 
 TESTS, test = group("TO-DO 6: applyIoU")
 
@@ -39,11 +39,12 @@ VISIBLE = (
 
 
 def _run(student, frames, expected, stand_ins):
-    """Return the facts of the model and of the data set after applyIoU scored the frames as expected."""
-    model, dataset = Thing("model"), Thing("dataset", {"items": frames})
+    """Return the metadata of the model and of the data set after applyIoU scored the frames as expected."""
+    model, dataset = OpaqueValue("model"), OpaqueValue("dataset", {"items": frames})
     (outcome,) = student.call("applyIoU", [Case("applyIoU(model, dataset)", (model, dataset))], stand_ins)
     expect_scores("applyIoU", outcome.value, expected)
-    return [argument.facts for argument in outcome.args]
+    model, frames = outcome.args
+    return model.metadata, frames
 
 
 @test("test_applyIoU", 7, visible=True)
@@ -84,7 +85,7 @@ def unmodified(student):
         model, dataset = _run(student, frames, expected, stand_ins)
         if model["training"] != [True, False]:
             raise Failed("applyIoU should leave every module in the mode it was in, but the model's modes changed.")
-        for before, after in zip(frames, dataset["items"], strict=True):
+        for before, after in zip(frames, dataset, strict=True):
             if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
                 raise Failed("applyIoU should leave the frames of the data set as they were, but changed them.")
 
@@ -94,8 +95,8 @@ def unmodified(student):
 @test("the FPN on street scenes", 2)
 def street(student):
     def attempt(stand_ins):
-        network = Thing("result of", {"function": "load_FPN_resnet50"})
-        dataset = Thing("dataset", {"items": student.expected["frames"]})
+        network = OpaqueValue("result of", {"function": "load_FPN_resnet50"})
+        dataset = OpaqueValue("dataset", {"items": student.expected["frames"]})
         case = Case("applyIoU(load_FPN_resnet50(), dataset)", (network, dataset))
         (outcome,) = student.call("applyIoU", [case], stand_ins)
         expect_scores("applyIoU", outcome.value, student.expected["fpn_iou"], 0.01)

@@ -1,7 +1,7 @@
 """Extra credit: compare_psp_fpn, on small cut-outs of the rendered scenes."""
 
 from grader.testing import Case, Failed, best_of, describe, group
-from grader.values import Thing
+from grader.values import OpaqueValue
 
 from tests.apply_iou import expect_scores
 
@@ -13,7 +13,7 @@ def _run(student, which):
     expected = student.expected
 
     def attempt(stand_ins):
-        dataset = Thing("dataset", {"items": [expected["frames"][i] for i in which]})
+        dataset = OpaqueValue("dataset", {"items": [expected["frames"][i] for i in which]})
         (outcome,) = student.call("compare_psp_fpn", [Case("compare_psp_fpn(dataset)", (dataset,))], stand_ins)
         pair = outcome.value
         if not isinstance(pair, list | tuple) or len(pair) != 2:

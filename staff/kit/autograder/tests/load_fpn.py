@@ -3,7 +3,7 @@
 import math
 
 from grader.testing import Case, Failed, describe, expect_close, expect_tensor, group
-from grader.values import Thing
+from grader.values import OpaqueValue
 
 TESTS, test = group("TO-DO 4: load_FPN_resnet50")
 
@@ -14,24 +14,24 @@ def _network(student, probe=()):
     """Return what is known of the network that the student's function returned."""
     (outcome,) = student.call("load_FPN_resnet50", [Case(CALL, (), probe=tuple(probe))])
     value = outcome.value
-    if not isinstance(value, Thing) or value.kind != "network":
+    if not isinstance(value, OpaqueValue) or value.kind != "network":
         raise Failed(f"{CALL} should return an smp.FPN, got {describe(value)}.")
-    return value.facts
+    return value.metadata
 
 
-def _check_kind(facts):
-    if "segmentation_models_pytorch.decoders.fpn.model.FPN" not in facts["classes"]:
-        raise Failed(f"{CALL} should return an smp.FPN, got {str(facts['classes'][0]).rpartition('.')[2]}.")
+def _check_kind(metadata):
+    if "segmentation_models_pytorch.decoders.fpn.model.FPN" not in metadata["classes"]:
+        raise Failed(f"{CALL} should return an smp.FPN, got {str(metadata['classes'][0]).rpartition('.')[2]}.")
 
 
-def _check_mode(facts):
-    if facts["training"]:
-        raise Failed(f"{CALL} should return a network in eval mode, but {facts['training'][0]} is in training mode.")
+def _check_mode(metadata):
+    if metadata["training"]:
+        raise Failed(f"{CALL} should return a network in eval mode, but {metadata['training'][0]} is in training mode.")
 
 
-def _check_weights(facts, expected):
+def _check_weights(metadata, expected):
     """Compare every tensor's shape, sum and sum of magnitudes with those of the weight file."""
-    got = facts["state"]
+    got = metadata["state"]
     if got.keys() != expected.keys():
         name = min(got.keys() ^ expected.keys())
         raise Failed(f"{CALL} should have the tensors of the weight file, got others, the first of them {name}.")
@@ -45,8 +45,8 @@ def _check_weights(facts, expected):
             raise Failed(f"{CALL} should hold the weights of models/resnet50_best_model_weights.pt, not so in {name}.")
 
 
-def _check_outputs(student, facts, expected):
-    for i, (output, right) in enumerate(zip(facts["outputs"], expected, strict=True), 1):
+def _check_outputs(student, metadata, expected):
+    for i, (output, right) in enumerate(zip(metadata["outputs"], expected, strict=True), 1):
         label = f"{CALL} on picture {i}, its output,"
         outcome = type("Output", (), {"value": output, "case": Case(label, ())})
         expect_close(label, expect_tensor(outcome, right.shape, "float32"), right, 2e-3)
@@ -54,21 +54,21 @@ def _check_outputs(student, facts, expected):
 
 @test("test_load_FPN_resnet50", 7, visible=True)
 def network(student):
-    facts = _network(student)
-    _check_kind(facts)
-    _check_weights(facts, student.expected["fpn_state"])
-    _check_mode(facts)
+    metadata = _network(student)
+    _check_kind(metadata)
+    _check_weights(metadata, student.expected["fpn_state"])
+    _check_mode(metadata)
 
 
 @test("its output on pictures of two sizes", 5)
 def outputs(student):
-    facts = _network(student, student.expected["probes"])
-    _check_outputs(student, facts, student.expected["fpn_outputs"])
+    metadata = _network(student, student.expected["probes"])
+    _check_outputs(student, metadata, student.expected["fpn_outputs"])
 
 
 @test("every module in eval mode, one class, 0 to 1", 3)
 def modules(student):
     probe = student.expected["probes"][0]
-    facts = _network(student, [probe])
-    _check_mode(facts)
-    _check_outputs(student, facts, student.expected["fpn_outputs"][:1])
+    metadata = _network(student, [probe])
+    _check_mode(metadata)
+    _check_outputs(student, metadata, student.expected["fpn_outputs"][:1])

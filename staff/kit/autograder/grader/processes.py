@@ -1,0 +1,114 @@
+"""The processes of a submission: what they use together, and how they are ended."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from . import confinement
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def descendants() -> set[int]:
+    """The processes below this one (Linux; elsewhere none can be listed)."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            parents[int(entry.parent.name)] = int(_stat(entry)[1])
+    found, grown = {os.getpid()}, True
+    while grown:
+        new = {pid for pid, parent in parents.items() if parent in found} - found
+        found, grown = found | new, bool(new)
+    return found - {os.getpid()}
+
+
+def usage(inherited: int) -> tuple[float, int]:
+    """Return the seconds of computing and the bytes of memory of all processes below this one together.
+
+    inherited: the memory of its own that each has from this process by `fork` and shares with it. Memory shared
+    between the processes counts for each of them.
+    """
+    seconds, memory = 0.0, 0
+    for pid in descendants():
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            seconds += sum(map(int, _stat(Path(f"/proc/{pid}/stat"))[11:15])) / _TICKS
+            anonymous, shared = resident(pid)
+            memory += max(anonymous - inherited, 0) + shared
+    return seconds, memory
+
+
+def resident(pid: int | str) -> tuple[int, int]:
+    """Return the bytes of a process's own memory and of its shared memory (Linux; elsewhere zeros)."""
+    found = {"RssAnon": 0, "RssShmem": 0}
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] = int(value.split()[0]) << 10
+    return found["RssAnon"], found["RssShmem"]
+
+
+def sweep(uid: int | None) -> dict[int, tuple[int, float]]:
+    """End every process that a worker has left behind; return status and seconds of computing of those that ended.
+
+    A subreaper inherits them all. Nothing here waits for one process: another may hold it back by tracing it.
+    """
+    ended: dict[int, tuple[int, float]] = {}
+    deadline, killer = time.monotonic() + 10, None
+    while time.monotonic() < deadline:
+        if uid is not None and (killer is None or killer in ended):
+            killer = _kill_all_of(uid)
+        for pid in descendants() - {killer}:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        while True:
+            new, left = reap()
+            ended |= new
+            if not left:
+                return ended
+            if not new:
+                break
+        time.sleep(0.005)
+    return ended
+
+
+def reap() -> tuple[dict[int, tuple[int, float]], bool]:
+    """Return status and seconds of computing of the children that have ended, and whether others are left."""
+    ended = {}
+    try:
+        while (child := os.wait4(-1, os.WNOHANG))[0]:
+            pid, status, used = child
+            ended[pid] = status, used.ru_utime + used.ru_stime
+    except ChildProcessError:
+        return ended, False
+    return ended, True
+
+
+def delete(path: Path) -> None:
+    """Delete a folder with whatever was made in it: folders nested a thousand deep, or without rights."""
+    if path.exists():
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["rm", "-rf", "--", path], **quiet)
+        if path.exists():
+            subprocess.run(["chmod", "-R", "u+rwX", "--", path], **quiet)
+            subprocess.run(["rm", "-rf", "--", path], **quiet)
+
+
+def _stat(path: Path) -> list[str]:
+    """The fields of /proc/PID/stat from the third on; the second, the name, may hold spaces and brackets."""
+    return path.read_text(errors="replace").rpartition(")")[2].split()
+
+
+def _kill_all_of(uid: int) -> int:
+    """Kill all processes of a user at once, which even those that fork all the time cannot escape; return who does."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            confinement.become(uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    return pid

@@ -1,0 +1,53 @@
+"""The files of a submission: a fresh tree for every test, and how much it may hold."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from .processes import delete
+
+SHARED_MEMORY = Path("/dev/shm")
+MOST_FILES = 20_000
+DEEPEST = 100
+
+
+def renew(temp_folder: Path) -> None:
+    """Lay out `project` and `home` in the temporary folder as they were: no test finds what another has left."""
+    for name in ("project", "home"):
+        delete(temp_folder / name)
+        shutil.copytree(temp_folder / "pristine" / name, temp_folder / name, symlinks=True)
+
+
+def used(temp_folder: Path, uid: int | None, private: bool, limit: int) -> int:
+    """Return the bytes in the files that a worker may write; counting stops above `limit`."""
+    total = count = 0
+    waiting = [(temp_folder / "project", 0), (temp_folder / "home", 0)]
+    if private or uid is not None:
+        waiting.append((SHARED_MEMORY, 0))
+    while waiting and total <= limit:
+        folder, depth = waiting.pop()
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if folder == SHARED_MEMORY and not private and status.st_uid != uid:
+                        continue
+                    total += status.st_blocks * 512
+                    count += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((Path(entry.path), depth + 1))
+                if count > MOST_FILES or depth > DEEPEST:
+                    return limit + 1
+    return total
+
+
+def clear_shared_memory(uid: int | None, private: bool) -> None:
+    """Delete what a worker left in /dev/shm. Shared with others and not of a user of its own, it cannot be told."""
+    if not private and uid is None:
+        return
+    with contextlib.suppress(OSError):
+        for path in SHARED_MEMORY.iterdir():
+            if private or path.lstat().st_uid == uid:
+                delete(path)
+                path.unlink(missing_ok=True)

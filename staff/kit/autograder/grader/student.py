@@ -1,0 +1,264 @@
+"""The submission as the tests see it: calls of its functions, made by workers of the supervisor's."""
+
+import ast
+import contextlib
+import marshal
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from . import confinement, processes, ready_made, values
+from .testing import BudgetExhausted, Case, Failed, Outcome, describe
+
+# What a worker sent has not the form it should have: the grader does not look into why.
+UNREADABLE = "{} should return a value, but what came back could not be read."
+CLOSING_SECONDS = 30  # for the supervisor, to end what a worker left
+
+
+class Broken(Exception):
+    """The grader itself cannot go on; the message is for staff."""
+
+
+class Student:
+    """The submission, reached through the supervisor; what it returns is untrusted data."""
+
+    def __init__(
+        self, source: Path, temp_folder: Path, preload: list[str], uid: int | None, limits: dict, expected: dict
+    ):
+        self.limits, self.expected, self.isolation = limits, expected, {}
+        self.timeouts = 0
+        self._deadline = time.monotonic() + limits["total_seconds"]
+        self._functions: list[str] | None = None
+        self._source, self._uid, self._temp_folder = source, uid, temp_folder
+        shared_memory = os.stat("/dev/shm").st_dev if os.path.exists("/dev/shm") else 0
+        self._setup = {
+            "preload": preload,
+            "uid": uid,
+            "temp_folder": str(temp_folder),
+            "shared_memory": shared_memory,
+        }
+        self._process = None
+        # If the supervisor is ended from within, what it watched over falls to this process.
+        confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)
+        self._start()
+
+    def close(self) -> None:
+        """End the supervisor, and with it every process of the submission."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._process.stdin.close()
+            self._process.wait(CLOSING_SECONDS)
+        self._process.kill()
+        self._process.wait()
+        processes.sweep(self._uid)
+
+    def call(self, function: str, cases: Iterable[Case], stand_ins: tuple[str, ...] = ()) -> list[Outcome]:
+        """Call the student's function on each case in a fresh process. Raises `Failed` unless every call returned.
+
+        stand_ins: functions to take from the reference instead of the submission, for what calls them.
+        """
+        if self._functions is not None and function not in self._functions:
+            raise Failed(f"Expected a function {function} in student_code.py, found none.")
+        cases = list(cases)
+        _, answer = self._ask(function, cases, stand_ins)
+        pairs = zip(cases, answer["outcomes"], strict=True)
+        return [self._outcome(function, case, outcome) for case, outcome in pairs]
+
+    def expect_error(self, function: str, case: Case, kind: str) -> None:
+        """Fail unless the call raises an exception of this kind."""
+        outcome = self._ask(function, [case], ())[1]["outcomes"][0]
+        if not outcome["error"]:
+            raise Failed(f"{case.label} should raise a {kind}, got {describe(outcome['value'])}.")
+        if outcome["error"]["type"] != kind:
+            raise Failed(f"{case.label} should raise a {kind}, got {describe_error(outcome['error'])}.")
+
+    def load(self) -> list[str]:
+        """Import the submission once and return notes for the student. Raises `Failed` if it cannot be imported."""
+        imported, _ = self._ask(None, [], ())
+        self._functions = [str(name) for name in imported["functions"]]
+        return [
+            f"{note['what']} ({describe_error(note['error'])})." if note["error"] else f"{note['what']}."
+            for note in imported["notes"][:20]
+        ]
+
+    def _outcome(self, function, case, outcome):
+        if outcome["error"]:
+            raise Failed(self._failure(case.label, outcome["error"]))
+        if function in ready_made.FORMULAS and (used := ready_made.find([str(name) for name in outcome["calls"]])):
+            raise Failed(f"{function} should be written from its formula, but it called {used}, which is ready-made.")
+        return Outcome(case, outcome["value"], outcome["args"], outcome["grads"])
+
+    def _failure(self, label, error):
+        if error["type"] == "NotImplementedError":
+            return f"{label} is not written yet: {describe_error(error)}."
+        if error["memory"]:
+            limit = f"{self.limits['memory_gib']} GiB of memory a test may use"
+            return f"{label} needed more than the {limit}: {describe_error(error)}."
+        return f"{label} should return a value, but raised {describe_error(error)}."
+
+    def _ask(self, function, cases, stand_ins):
+        """Send one request and return what the worker said of importing and of calling, checked for its form."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise BudgetExhausted(f"Not run: {self._budget()} was used up before this test.")
+        # What ran out of time twice gets less of it, so that the rest is graded before Gradescope's own limit.
+        share = 0.25 if self.timeouts >= 2 else 1
+        # A submission that could be imported within the limit is not to fail later because the machine is busier.
+        import_seconds = self.limits["import_seconds"] * (1 if function is None else 2)
+        request = {
+            "function": function,
+            "cases": [
+                {"args": list(c.args), "kwargs": c.kwargs, "grad": c.grad, "probe": list(c.probe)} for c in cases
+            ],
+            "traced": function in ready_made.FORMULAS,
+            "stand_ins": list(stand_ins),
+            "stand_in_code": stand_in_code(self._source / "reference.py", stand_ins) if stand_ins else None,
+            "import_seconds": min(import_seconds, left),
+            "cpu_seconds": math.ceil(self.limits["cpu_seconds"] * share),
+            "wall_seconds": min(self.limits["wall_seconds"] * share, left),
+            "memory_bytes": int(self.limits["memory_gib"] * (1 << 30)),
+            "disk_bytes": self.limits["disk_mib"] << 20,
+        }
+        what = function or "Importing student_code.py"
+        frames = self._exchange(request)
+        if frames is None:
+            self._start()
+            raise Failed(f"{what} should return, but the process that ran it was ended from within.")
+        try:
+            ending, imported, answer = map(values.loads, frames)
+            if imported.get("broken"):
+                raise Failed(f"student_code.py could not be imported: {describe_error(imported['broken'])}.")
+            self._check_ending(what, ending, request)
+            if answer.get("error"):
+                raise Failed(self._failure(what, answer["error"]))
+            return imported, answer
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Failed(UNREADABLE.format(what)) from error
+
+    def _exchange(self, request):
+        """Send a request and return the supervisor's three frames, None where it fails or does not answer in time."""
+        deadline = time.monotonic() + request["import_seconds"] + request["wall_seconds"] + CLOSING_SECONDS
+        received, frames = bytearray(), []
+        try:
+            self._process.stdin.write(values.dumps(request))
+            self._process.stdin.flush()
+            while len(frames) < 3:
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
+                    return None
+                chunk = os.read(self._process.stdout.fileno(), 1 << 20)
+                if not chunk:
+                    return None
+                received += chunk
+                while (length := values.frame_length(received)) is not None and length <= len(received):
+                    frames.append(bytes(received[:length]))
+                    del received[:length]
+        except (OSError, ValueError):
+            return None
+        return frames
+
+    def _budget(self):
+        return f"the time for the whole submission, {self.limits['total_seconds'] / 60:g} minutes,"
+
+    def _check_ending(self, what, ending, request):
+        reason, number = ending["reason"], ending["signal"]
+        if reason == "sent":
+            return
+        stopped = reason == "ended" and number in (signal.SIGKILL, signal.SIGXCPU)
+        backstop = request["cpu_seconds"] + request["import_seconds"]
+        if reason == "computing" or (stopped and ending["cpu_seconds"] >= 0.9 * backstop):
+            limit = f"{request['cpu_seconds']} s of computing"
+        else:
+            limit = {
+                "time": f"{request['wall_seconds']:.3g} s",
+                "import time": f"{request['import_seconds']:.3g} s",
+            }.get(reason)
+        if limit and time.monotonic() >= self._deadline:
+            raise BudgetExhausted(f"{what} should return, but was still running when {self._budget()} was used up.")
+        if limit:
+            self.timeouts += 1
+            if reason == "import time" and request["function"]:
+                what = "Importing student_code.py"
+            raise Failed(f"{what} should return, but was still running after {limit}, the limit of a test.")
+        if reason == "memory":
+            raise Failed(f"{what} needed more than the {self.limits['memory_gib']:g} GiB of memory a test may use.")
+        if reason == "disk":
+            raise Failed(f"{what} wrote more files than the {self.limits['disk_mib']} MiB that a test may write.")
+        if reason == "size":
+            raise Failed(f"{what} should return a value, but more came back than a test accepts.")
+        if number == signal.SIGKILL:
+            raise Failed(f"{what} should return, but was killed, most likely for its use of memory.")
+        if number:
+            raise Failed(f"{what} should return, but crashed with {signal.Signals(number).name}.")
+        raise Failed(f"{what} should return, but ended its process with exit code {ending['code']}.")
+
+    def _start(self):
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            processes.sweep(self._uid)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "GRADESCOPE"))}
+        environment |= {
+            "HF_HUB_OFFLINE": "1",
+            "NO_ALBUMENTATIONS_UPDATE": "1",
+            "MPLBACKEND": "Agg",
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUTF8": "1",
+            "TORCH_COMPILE_DISABLE": "1",  # torch.compile needs a C++ compiler; so it returns the function as it is
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-s", "-m", "grader.supervisor"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=self._source,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=partial(confinement.make_shared_memory_private, self.limits["disk_mib"] << 20),
+        )
+        try:
+            self._process.stdin.write(values.dumps(self._setup))
+            self._process.stdin.flush()
+            ready = values.read(self._process.stdout)
+        except OSError:
+            ready = None
+        if ready is None:
+            raise Broken("the supervisor did not start; is everything in requirements.txt installed?")
+        self.isolation = values.loads(ready)
+        if self.isolation["unreadable"] and not self.isolation["landlock"]:
+            self.close()
+            raise Broken(
+                f"the student's code must not run as root, but no other user can read {self.isolation['unreadable']}: put "
+                "Python and its packages where every user can read them, or use Linux 5.13 or newer with Landlock."
+            )
+
+
+def stand_in_code(path: Path, names: tuple[str, ...]) -> np.ndarray:
+    """The reference as bytecode, without docstrings and without the functions that hold a solution, `names` excepted."""
+    text = path.read_text(encoding="utf-8")
+    marks = [i for i, line in enumerate(text.splitlines(), 1) if line.strip() == "### BEGIN SOLUTION"]
+    tree = ast.parse(text)
+    tree.body = [
+        node
+        for node in tree.body
+        if getattr(node, "name", None) in names or not any(node.lineno <= i <= node.end_lineno for i in marks)
+    ]
+    return np.frombuffer(marshal.dumps(compile(tree, "stand-in", "exec", optimize=2)), np.uint8)
+
+
+def describe_error(error: dict) -> str:
+    """A student's exception: its type, message and line."""
+    kind, message, line, file = (error.get(key) for key in ("type", "message", "line", "file"))
+    short = " ".join(str(message).split())[:200].rstrip(".")
+    where = f" (line {line} of {file})" if isinstance(line, int) and isinstance(file, str) else ""
+    return f"{kind}: {short}{where}" if short else f"{kind}{where}"
