@@ -114,7 +114,7 @@ sys.stdout.write(make_starter.student_code((ROOT / name).read_text("utf-8"), nam
 cp proj2_code/student_code.py "$codes/reference"
 hostile=(exits leaves_processes writes_results)
 for name in "${hostile[@]}"; do # each follows good.py, which does 70 points' worth
-    cat staff/tests/submissions/{good,"$name"}.py | sed 's#@ROOT@#/autograder#g; s#@SECONDS@#7777#g' > "$codes/$name"
+    cat staff/tests/kit/autograder/submissions/{good,"$name"}.py | sed 's#@ROOT@#/autograder#g; s#@SECONDS@#7777#g' > "$codes/$name"
 done
 for network in "" "unshare -n"; do
     for name in reference starter "${hostile[@]}"; do

@@ -22,25 +22,26 @@ UFUNCS = ("logaddexp", "logaddexp2")  # NumPy's, which give a sigmoid in one ste
 
 _SHAPES = """
     alias as_strided atleast_1d atleast_2d atleast_3d broadcast_tensors broadcast_to cat chunk column_stack concat
-    concatenate conj contiguous constant_pad_nd detach diag diag_embed diagflat diagonal dsplit dstack expand expand_as
-    flatten flip fliplr flipud hsplit hstack moveaxis movedim narrow numpy_T pad permute positive ravel repeat
-    repeat_interleave reshape reshape_as resize resolve_conj resolve_neg roll rot90 select slice split split_with_sizes
-    squeeze stack swapaxes swapdims t tensor_split tile transpose unbind unflatten unfold unsafe_chunk unsafe_split
-    unsafe_split_with_sizes unsqueeze view view_as vsplit vstack block_diag meshgrid mT mH adjoint
-    _reshape_alias _stack _unsafe_view _neg_view _conj _add_batch_dim _remove_batch_dim sum_to_size _resize_output
+    concatenate conj contiguous constant_pad_nd detach diag diag_embed diagflat diagonal dsplit dstack expand
+    expand_as flatten flip fliplr flipud hsplit hstack moveaxis movedim narrow numpy_T pad permute positive ravel
+    repeat repeat_interleave reshape reshape_as resize resolve_conj resolve_neg roll rot90 select slice split
+    split_with_sizes squeeze stack swapaxes swapdims t tensor_split tile transpose unbind unflatten unfold
+    unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze view view_as vsplit vstack block_diag meshgrid mT mH
+    adjoint _reshape_alias _stack _unsafe_view _neg_view _conj _add_batch_dim _remove_batch_dim sum_to_size
+    _resize_output
 """
 _MAKING = """
-    arange as_tensor clone copy copy_ complex cpu cuda empty empty_like empty_permuted empty_strided eye fill fill_ full
-    full_like lift lift_fresh lift_fresh_copy linspace new_empty new_empty_strided new_full new_ones new_zeros ones
-    ones_like rand rand_like randn randn_like randint random scalar_tensor set set_ tensor to to_dense type_as zero zero_ zeros
-    zeros_like _to_copy _to_dense _lazy_clone data set_data requires_grad pin_memory is_pinned record_stream _shape_as_tensor
-    _conj_physical _fw_primal _make_dual _unpack_dual retain_grad
+    arange as_tensor clone copy copy_ complex cpu cuda empty empty_like empty_permuted empty_strided eye fill fill_
+    full full_like lift lift_fresh lift_fresh_copy linspace new_empty new_empty_strided new_full new_ones new_zeros
+    ones ones_like rand rand_like randn randn_like randint random scalar_tensor set set_ tensor to to_dense type_as
+    zero zero_ zeros zeros_like _to_copy _to_dense _lazy_clone data set_data requires_grad pin_memory is_pinned
+    record_stream _shape_as_tensor _conj_physical _fw_primal _make_dual _unpack_dual retain_grad
 """
 _READING = """
     allclose equal is_nonzero item _local_scalar_dense numel size stride dim storage_offset is_same_size result_type
-    promote_types can_cast isclose isfinite isinf isnan isneginf isposinf isreal real imag is_set_to sym_size sym_numel sym_stride
-    sym_storage_offset _is_all_true _is_any_true _is_zerotensor _has_same_storage_numel _assert_async
-    _functional_assert_async _version is_complex is_floating_point
+    promote_types can_cast isclose isfinite isinf isnan isneginf isposinf isreal real imag is_set_to sym_size
+    sym_numel sym_stride sym_storage_offset _is_all_true _is_any_true _is_zerotensor _has_same_storage_numel
+    _assert_async _functional_assert_async _version is_complex is_floating_point
 """
 _CHOOSING = """
     where masked_fill masked_scatter masked_select index index_add index_copy index_fill index_put _index_put_impl
@@ -57,15 +58,16 @@ _COMPARING = """
 """
 _ARITHMETIC = """
     abs absolute add addcdiv addcmul addmm addmv addbmm addr baddbmm bmm ceil cross cumprod cumsum deg2rad diff div
-    divide dot einsum exp exp2 expm1 fix float_power floor floor_divide fmod frac frexp hypot inner kron ldexp lerp log
-    log10 log1p log2 matmul mm mul multiply mv neg negative outer pow rad2deg reciprocal remainder round rsqrt rsub sqrt
-    square sub subtract tensordot true_divide trunc vdot special_exp2 special_expm1 special_log1p special_round
-    sin cos tan sinh cosh tanh asinh acosh atanh arctanh atan nextafter gcd lcm
+    divide dot einsum exp exp2 expm1 fix float_power floor floor_divide fmod frac frexp hypot inner kron ldexp lerp
+    log log10 log1p log2 matmul mm mul multiply mv neg negative outer pow rad2deg reciprocal remainder round rsqrt
+    rsub sqrt square sub subtract tensordot true_divide trunc vdot special_exp2 special_expm1 special_log1p
+    special_round sin cos tan sinh cosh tanh asinh acosh atanh arctanh atan nextafter gcd lcm
 """
 _REDUCING = """
-    all any amax amin aminmax _aminmax argmax argmin bincount count_nonzero cummax cummin _cummax_helper _cummin_helper
-    histc histogram max mean median min mode nanmean nanmedian nansum norm prod quantile nanquantile std std_mean sum
-    trace var var_mean linalg_vector_norm linalg_norm trapezoid max_pool1d max_pool2d avg_pool1d avg_pool2d dist
+    all any amax amin aminmax _aminmax argmax argmin bincount count_nonzero cummax cummin _cummax_helper
+    _cummin_helper histc histogram max mean median min mode nanmean nanmedian nansum norm prod quantile nanquantile
+    std std_mean sum trace var var_mean linalg_vector_norm linalg_norm trapezoid max_pool1d max_pool2d avg_pool1d
+    avg_pool2d dist
 """
 OPERATORS = frozenset(f"{_SHAPES} {_MAKING} {_READING} {_CHOOSING} {_COMPARING} {_ARITHMETIC} {_REDUCING}".split())
 

@@ -238,13 +238,13 @@ class Student:
         if self.isolation["unreadable"] and not self.isolation["landlock"]:
             self.close()
             raise Broken(
-                f"the student's code must not run as root, but no other user can read {self.isolation['unreadable']}: put "
-                "Python and its packages where every user can read them, or use Linux 5.13 or newer with Landlock."
+                f"the student's code must not run as root, but no other user can read {self.isolation['unreadable']}: "
+                "put Python and its packages where every user can read them, or use Linux 5.13 or newer with Landlock."
             )
 
 
 def stand_in_code(path: Path, names: tuple[str, ...]) -> np.ndarray:
-    """The reference as bytecode, without docstrings and without the functions that hold a solution, `names` excepted."""
+    """The reference as bytecode without docstrings. Of the functions that hold a solution only `names` are in it."""
     text = path.read_text(encoding="utf-8")
     marks = [i for i, line in enumerate(text.splitlines(), 1) if line.strip() == "### BEGIN SOLUTION"]
     tree = ast.parse(text)

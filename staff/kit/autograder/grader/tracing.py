@@ -81,9 +81,10 @@ def tracing(names: list[str]):
             return func(*args, **(kwargs or {}))
 
     def profile(frame, event, arg):
-        if event == "call" and (package := _package(frame)) and package not in ready_made.PACKAGES:
-            if _called_by_student(frame):
-                note(f"{frame.f_globals.get('__name__', package)}.{frame.f_code.co_name}")
+        if event != "call" or (package := _package(frame)) in ready_made.PACKAGES | {None}:
+            return
+        if _called_by_student(frame):
+            note(f"{frame.f_globals.get('__name__', package)}.{frame.f_code.co_name}")
 
     trace_ufuncs()  # those of what the submission has imported
     _calls_of_ufuncs.clear()

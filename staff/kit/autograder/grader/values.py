@@ -39,7 +39,7 @@ class OpaqueValue:
 
 
 def dumps(value: object) -> bytes:
-    """Return one frame of `value`: None, bool, int, float, str, list, tuple, dict, array, `Tensor`, `OpaqueValue`, nested."""
+    """Return one frame of `value`: None, bools, numbers, texts, lists, tuples, dicts, arrays, or one of the classes."""
     arrays: list[bytes] = []
     header = json.dumps(_pack(value, arrays)).encode()
     body = b"".join(arrays)
@@ -59,7 +59,7 @@ def loads(frame: bytes) -> object:
 
 
 def frame_length(start: bytes | bytearray) -> int | None:
-    """Return the length of the frame that begins so, None if that cannot be seen yet; `ValueError` if it is too long."""
+    """Return the length of the frame that begins so, None if it cannot be seen yet; `ValueError` if it is too long."""
     if len(start) < HEAD.size:
         return None
     header, body = HEAD.unpack_from(start)

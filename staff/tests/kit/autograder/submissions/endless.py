@@ -1,12 +1,12 @@
-"""Never returns: the first time it computes, afterwards it sleeps."""
+"""Never returns: one function computes, the other sleeps."""
 
 import time
-from pathlib import Path
 
 
 def load_FPN_resnet50():
-    if Path("called").exists():
-        time.sleep(10_000)
-    Path("called").touch()
     while True:
         pass
+
+
+def applyIoU(model, dataset):
+    time.sleep(10_000)

@@ -1,9 +1,10 @@
-"""Right solutions with what torch and OpenCV offer: compile, autograd.Function, vmap, deepcopy, batches, pixel loops."""
+"""Right solutions with what torch and OpenCV offer: compile, autograd.Function, vmap, deepcopy, batches, loops."""
 
 import asyncio
 import copy
 import io
 import tempfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +12,9 @@ import segmentation_models_pytorch as smp
 import torch
 from helpers.checks import require
 from helpers.constants import ONE
+from table import SIZE
 
 import utils
-from table import SIZE
 
 
 class Sigmoid(torch.autograd.Function):
@@ -62,7 +63,7 @@ def load_FPN_resnet50():
     with tempfile.NamedTemporaryFile(suffix=".pt") as file:
         file.write((utils.ROOT / "models/resnet50_best_model_weights.pt").read_bytes())
         file.flush()
-        weights = torch.load(io.BytesIO(open(file.name, "rb").read()))
+        weights = torch.load(io.BytesIO(Path(file.name).read_bytes()))
     model = smp.FPN("resnet50", encoder_weights=None, classes=1, activation="sigmoid")
     model.load_state_dict(weights)
     return model.requires_grad_(False).eval()

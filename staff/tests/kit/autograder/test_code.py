@@ -1,0 +1,165 @@
+"""Graded by the real zip: code that is wrong, careless or hostile costs its own points and no others."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from staff.tests.kit.autograder.harness import (
+    GOOD,
+    LOADED,
+    NOTHING,
+    code,
+    read_if_there,
+    run,
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="Gradescope runs on Linux; the grader needs fork"),
+]
+
+
+# What the code does
+
+
+def test_failing_import_costs_what_needs_it(grade):
+    graded = grade({"student_code.py": code("failing_import")})
+    assert graded.points == GOOD | {"3": 0}
+    assert "No module named 'numpy_for_street_scenes'" in graded.results["output"]
+    assert "AssertionError: left over from trying things out" in graded.results["output"]
+
+
+def test_endless_functions_are_stopped_and_the_others_graded(grade):
+    graded = grade({"student_code.py": code("endless")}, limits=LOADED | {"cpu_seconds": 2, "wall_seconds": 8})
+    assert graded.points == GOOD
+    assert "load_FPN_resnet50 should return, but was still running after 2 s of computing" in graded.outputs("4")[0]
+    assert "applyIoU should return, but was still running after 8 s" in graded.outputs("6")[0]
+    assert "still running after 2 s" in graded.outputs("6")[1]  # a third time need not be waited out
+
+
+def test_allocations_are_refused(grade):
+    graded = grade({"student_code.py": code("allocation")})
+    assert graded.points == GOOD | {"2": 0}
+    for output in graded.outputs("2") + graded.outputs("4"):
+        assert "needed more than the 4 GiB of memory a test may use" in output
+
+
+def test_exits(grade):
+    graded = grade({"student_code.py": code("exits")})
+    assert graded.points == GOOD | {"1": 0, "2": 0, "3": 0}
+    assert "SystemExit: 0" in graded.results["output"]
+    assert "raised SystemExit: 0" in graded.outputs("1")[0]
+    assert "softmax should return, but ended its process with exit code 0." in graded.outputs("2")
+    assert "crashed with SIGSEGV" in graded.outputs("3")[0]
+    assert "raised KeyboardInterrupt" in graded.outputs("4")[0]
+
+
+def test_exit_on_import(grade):
+    graded = grade({"student_code.py": code("exit_on_import")})
+    assert graded.points == NOTHING
+    assert graded.outputs("1")[0] == (
+        "Importing student_code.py should return, but ended its process with exit code 0."
+    )
+
+
+def test_noise_is_dropped(grade):
+    graded = grade({"student_code.py": code("noisy")})
+    assert graded.points == GOOD
+    assert "noise" not in graded.text + graded.log
+    assert len(graded.text) < 50_000
+
+
+def test_results_cannot_be_written_by_the_submission(gradescope):
+    root = gradescope({})
+    (root / "submission" / "student_code.py").write_text(code("writes_results", ROOT=str(root)), "utf-8")
+    graded = run(root)
+    assert graded.points == GOOD | {"1": 0}
+    time.sleep(0.3)
+    assert (root / "results" / "results.json").read_text("utf-8") == graded.text
+    assert [path.name for path in (root / "results").iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("name", ["patches", "forges_answers"])
+def test_verdicts_cannot_be_forged(grade, name):
+    graded = grade({"student_code.py": code(name)})
+    assert graded.points == NOTHING
+    assert graded.returncode == 0
+
+
+def test_hidden_tests_cannot_be_read(gradescope):
+    root = gradescope({})
+    (root / "submission" / "student_code.py").write_text(code("reads_tests", ROOT=str(root)), "utf-8")
+    graded = run(root)
+    assert graded.points == NOTHING
+    if graded.isolated:  # elsewhere than on Linux, and not run by root, nothing keeps the files apart
+        assert "READ" not in graded.text
+        for todo in ("1", "2", "3", "4", "5", "EC"):
+            assert "PermissionError" in graded.outputs(todo)[0]
+    if os.geteuid() == 0:
+        assert "as user " in graded.outputs("5")[0] and "as user 0" not in graded.outputs("5")[0]
+
+
+def test_processes_left_behind_are_ended(grade):
+    mark = f"7654.{os.getpid()}"
+    graded = grade({"student_code.py": code("leaves_processes", SECONDS=mark)})
+    assert graded.points == GOOD
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in read_if_there(path)]
+
+
+def test_ready_made_functions_earn_nothing_under_any_name(grade):
+    graded = grade({"student_code.py": code("ready_made")})
+    assert graded.points == NOTHING | {"3": 20}
+    named = {
+        output.partition(" called ")[2].partition(",")[0] for todo in ("1", "2", "5") for output in graded.outputs(todo)
+    }
+    assert {"torch.sigmoid", "torch.silu", "torch.log_sigmoid_forward"} <= named
+    assert {"torch._softmax", "torch.logsumexp"} <= named
+    assert any(name.endswith(".expit") for name in named)
+    assert any(name.startswith("scipy.special._logsumexp.") for name in named)
+    assert any(name.startswith("torchmetrics.") for name in named)
+
+
+def test_careless_code_is_told_what_came_back(grade):
+    graded = grade({"student_code.py": code("careless")})
+    assert graded.points == NOTHING | {"1": 13}
+    assert graded.outputs("1")[-1] == "sigmoid of a 3×2 tensor should leave its input as it was, but changed it."
+    assert "got nan" in graded.outputs("1")[4]
+    assert "should have the dtype torch.float32, got torch.float64" in graded.outputs("2")[0]
+    assert "should be a torch.Tensor, got a NumPy uint8 array of the shape (2, 3, 3)" in graded.outputs("3")[0]
+    assert "should hold the weights of models/resnet50_best_model_weights.pt, not so in" in graded.outputs("4")[0]
+    assert "should be a torch.Tensor, got 0.4" in graded.outputs("5")[0]
+
+
+def test_nearly_right_code_loses_the_hidden_tests_it_fails(grade):
+    graded = grade({"student_code.py": code("nearly")})
+    failed = {test["name"].removeprefix("TO-DO ") for test in graded.results["tests"] if test["status"] == "failed"}
+    assert failed == {
+        "1: sigmoid · other dtypes",
+        "1: sigmoid · gradient",
+        "2: softmax · test_softmax",
+        "2: softmax · extreme values",
+        "2: softmax · gradient",
+        "3: apply_mask_to_image · other sizes and H×W masks",
+        "3: apply_mask_to_image · refuses a mask of another shape or with other values",
+        "3: apply_mask_to_image · leaves its inputs as they were",
+        "4: load_FPN_resnet50 · test_load_FPN_resnet50",
+        "4: load_FPN_resnet50 · every module in eval mode, one class, 0 to 1",
+        "5: IoU · test_IoU2",
+        "5: IoU · empty, full and disjoint masks against torchmetrics",
+        "5: IoU · refuses masks of unequal shape, NaN and 255",
+        "5: IoU · leaves its inputs as they were",
+        "6: applyIoU · leaves model and data set as they were",
+        "EC: compare_psp_fpn · test_compare_psp_fpn",
+        "EC: compare_psp_fpn · other frames, in another order",
+    }
+    assert "training mode" in graded.outputs("4")[0]
+    assert "the model's modes changed" in graded.outputs("6")[2]
+
+
+def test_what_calls_a_broken_function_is_graded_for_itself(grade):
+    graded = grade({"student_code.py": code("broken_iou"), "utils.py": "import utilities_of_mine\n"})
+    assert graded.points == GOOD | {"5": 0, "6": 15, "EC": 10}
+    assert "the reference's IoU stood in" in graded.outputs("6")[0]
+    assert "utils.py could not be imported and the project's own was used" in graded.results["output"]

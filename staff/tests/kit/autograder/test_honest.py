@@ -1,0 +1,81 @@
+"""Graded by the real zip: right solutions in unusual styles, and unusual surroundings, earn all their points."""
+
+import io
+import os
+import tarfile
+
+import pytest
+
+import zip_submission
+from staff import ROOT
+from staff.kit.autograder.grader import archives
+from staff.tests.kit.autograder.harness import FULL, GOOD, SUBMISSIONS, code, zip_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="Gradescope runs on Linux; the grader needs fork"),
+]
+
+UTILS = (ROOT / "proj2_code" / "utils.py").read_text("utf-8")
+ADDED = "\n\ndef added():\n    return 1\n"  # to a student's own utils.py
+USES_ADDED = "import utils\n\nutils.added()\n"
+AROUND_IT = {
+    "proj2_code/helpers/checks.py": "def require(fine):\n    if not fine:\n        raise ValueError('no such mask')\n",
+    "proj2_code/helpers/constants.py": "ONE = 1\n",
+    "table.py": f"TABLE = '{'0' * (3 << 20)}0'\nSIZE = len(TABLE)\n",  # a helper of 3 MB in the root
+}
+
+
+def assert_all_points(graded):
+    lost = [f"{t['name']}: {t['output']}" for t in graded.results["tests"] if t["status"] == "failed"]
+    assert not lost, "\n".join(lost)
+    assert graded.points == FULL
+
+
+@pytest.mark.parametrize(("name", "around"), [("honest_python", {}), ("honest_torch", AROUND_IT)])
+def test_unusual_styles(grade, name, around):
+    files = {"proj2_code/student_code.py": (SUBMISSIONS / f"{name}.py").read_text("utf-8")}
+    assert_all_points(grade(files | {"proj2_code/utils.py": UTILS} | around))
+
+
+def tar_gz(files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content.encode()))
+    return buffer.getvalue()
+
+
+def test_surroundings_cost_nothing(grade):
+    """Backslashes, pictures in front, neighbours too large, an entry of no name, another archive that is broken."""
+    files = {f"data/CamVid/train/{i:04}.png": "" for i in range(2100)}
+    files |= {"": "", "a/\0": "", "proj2\\big.py": "#" * (archives.LARGEST_FILE + 1)}
+    files |= {"proj2\\utils.py": UTILS + ADDED, "proj2\\student_code.py": code("good") + USES_ADDED}
+    graded = grade({"gburdell3.zip": zip_of(files), "empty.tar.gz": b"\x1f\x8b"})
+    assert graded.points == GOOD
+    assert "passed over" not in graded.results["output"]  # the added function was there
+    assert "big.py is larger than the 10 MB that a Python file may have" in graded.results["output"]
+
+
+def test_backslashes_left_by_unzipping_and_folders_too_deep(gradescope, grade):
+    deep = "/".join(["d"] * 1500)
+    files = {"proj2\\utils.py": UTILS + ADDED, "proj2\\student_code.py": code("good") + USES_ADDED}
+    graded = grade(files | {f"{deep}/x.txt": ""})
+    assert graded.points == GOOD
+    assert graded.results["output"].count("utils.py") == 0
+
+
+def test_tar(grade):
+    graded = grade({"gburdell3.tar.gz": tar_gz({"proj2_code/student_code.py": code("good"), "utils.py": UTILS})})
+    assert graded.points == GOOD
+
+
+def test_rar_is_refused_in_words(grade):
+    graded = grade({"gburdell3.rar": b"Rar!\x1a\7\0"})
+    assert "found gburdell3.rar. Archives of this kind cannot be unpacked here." in graded.results["output"]
+
+
+def test_one_limit_for_a_file():
+    assert zip_submission.LARGEST_FILE == archives.LARGEST_FILE
