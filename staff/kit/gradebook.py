@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from staff.kit import spreadsheet
+from staff.kit.autograder.grader.results import ABOUT_HIDDEN
 from staff.kit.class_export import Entry, Student, printable, show_time
 
 ABOUT = ("submission", "name", "sid", "email", "group", "handed in", "late", "earlier submissions")
@@ -170,7 +171,8 @@ def row_of(line: Line, due: datetime | None) -> dict:
         row |= {"total": results["score"], "of": sum(test["max_score"] for test in tests)}
     for test in tests:
         row[test["tags"][0]] = row.get(test["tags"][0], 0) + test["score"]
-    row["notes"] = "\n".join(filter(None, [*notes, results.get("output", "")]))
+    said = [text for text in results.get("output", "").split("\n") if not text.startswith(ABOUT_HIDDEN)]
+    row["notes"] = "\n".join(filter(None, [*notes, *said]))
     return row | {column_of(test): test["score"] for test in tests}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests import TESTS
 
 from . import processes, submission, values
-from .results import Results
+from .results import ABOUT_HIDDEN, Results
 from .student import UNREADABLE, Broken, Student
 from .testing import Failed
 
@@ -38,6 +38,12 @@ PRELOAD = (
 def main() -> int:
     root = Path(sys.argv[1]).resolve()
     results = Results(root / "results" / "results.json", TESTS)
+    visible, hidden = (sum(test.points for test in TESTS if test.visible is shown) for shown in (True, False))
+    about_hidden = (
+        f"{ABOUT_HIDDEN}{visible} points; {hidden} more are for hidden tests, "
+        "whose results appear when grades are published."
+    )
+    results.notes.append(about_hidden)
     results.publish()
     try:
         _grade(root, results)
@@ -45,7 +51,10 @@ def main() -> int:
         traceback.print_exc()
         if isinstance(error, Broken):
             print(f"The autograder cannot grade here: {error}")
-        results.notes = ["The autograder itself failed, which says nothing about this submission: tell the staff."]
+        results.notes = [
+            about_hidden,
+            "The autograder itself failed, which says nothing about this submission: tell the staff.",
+        ]
         return 1
     finally:
         results.publish(final=True)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 LONGEST = 600
+ABOUT_HIDDEN = "The tests shown at first are worth "  # the beginning of a note that every student gets
 
 
 class Results:
