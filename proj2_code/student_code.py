@@ -1,8 +1,7 @@
 """The project's functions, in the order of the notebook: TO-DO 1 to 6 and the extra credit.
 
-From a number per pixel to a probability (`sigmoid`, `softmax`), from a mask to a picture (`apply_mask_to_image`), the
-three networks with their trained weights, and how good their masks are (`IoU`, `applyIoU`, `compare_psp_fpn`). What is
-given lies in `utils.py`; how the weights were trained is no part of this file.
+Part 1 turns numbers into probabilities and colours an image by its mask. Part 2 loads the three networks. Part 3 and
+the extra credit measure how good their masks are. Given code is in `utils.py`. Training is no part of this file.
 """
 
 import sys
@@ -13,29 +12,29 @@ import torch
 import torchinfo
 from tqdm import tqdm
 
-# The utils.py that belongs to this file lies beside it. Python may find others by that name, so this folder goes first.
+# Other packages have a module `utils` too: this folder goes first on the path, so that Python finds ours.
 HERE = str(Path(__file__).resolve().parent)
-if sys.path[:1] != [HERE]:
+if sys.path[0] != HERE:
     sys.path.insert(0, HERE)
 import utils  # noqa: E402
 
-if not hasattr(utils, "get_preprocessing_fn"):
+if not hasattr(utils, "load_weights"):
     raise ImportError(
-        "student_code needs the utils.py that lies beside it, but another utils was imported before: "
-        f"{utils.__file__}. Restart Python and import student_code first."
+        f"student_code needs the utils.py in its own folder, but {utils.__file__} was imported before it. "
+        "Restart Python and import student_code first."
     )
 
 
 def create_vis_dataset():
-    """Return the test frames as they are, with the masks of class car: what Part 1 looks at.
+    """Return the test frames as they are, with the masks of class car, for Part 1.
 
-    CamVid's frames if they have been fetched, otherwise the rendered sample (and a line that says so).
+    These are CamVid's frames if they have been fetched, otherwise the rendered sample (one printed line says so).
     """
     return utils.Dataset(*utils.get_test_dirs(), classes=["car"])
 
 
 def create_test_dataset(encoder_name="resnet50"):
-    """Return the test frames as a network with this encoder takes them: 3×384×480 and 1×384×480, class car."""
+    """Return the test frames prepared for a network with this encoder: 3×384×480 and 1×384×480, class car."""
     return utils.Dataset(
         *utils.get_test_dirs(),
         classes=["car"],
@@ -44,8 +43,7 @@ def create_test_dataset(encoder_name="resnet50"):
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Part 1: image segmentation
+# ---- Part 1: image segmentation --------------------------------------------------------------------------------------
 
 
 def sigmoid(x):
@@ -64,16 +62,12 @@ def sigmoid(x):
     """
     # TO-DO 1: sigmoid
     ### BEGIN SOLUTION
-    x = utils.as_floating(x)
-    # e^x overflows for large x, where e^x / (1 + e^x) is inf / inf. e^-x overflows for very negative x: 1 / (1 + e^-x)
-    # is then 1 / inf, which is right, but its gradient is 0 · inf. So each sign gets the form whose exponent is not
-    # positive: 1 / (1 + e^-x) from 0 upwards, e^x / (1 + e^x) below.
-    positive = x >= 0
-    # The exponent is chosen before exp is taken: choosing between two finished results would be right in value, but
-    # autograd multiplies the gradient of the discarded one, inf, by 0, which is NaN. And x.abs() has gradient 0 at 0,
-    # which would lose the slope of 1/4 there.
-    e = torch.exp(torch.where(positive, -x, x))
-    return torch.where(positive, 1, e) / (1 + e)
+    x = utils.as_floating(x).clamp(min=-1e4)  # finite, since -inf - (-inf) below is NaN; e^-1e4 is 0 in every dtype
+    # 1 / (1 + e^-x) = e^m / (e^m + e^(m-x)) for every m. With m = min(x, 0), no exponent is positive and nothing
+    # overflows, neither the value nor the gradient. The result does not depend on m, so m counts as a constant.
+    m = x.detach().clamp(max=0)
+    e = torch.exp(m)
+    return e / (e + torch.exp(m - x))
     ### END SOLUTION
 
 
@@ -123,29 +117,29 @@ def apply_mask_to_image(image, mask):
     if mask.ndim == 2:
         mask = mask.unsqueeze(-1)  # H×W×1
     if image.ndim != 3 or image.shape[2] != 3 or mask.shape != (*image.shape[:2], 1):
-        raise ValueError(
-            f"An H×W×3 image needs an H×W×1 or H×W mask, not {tuple(image.shape)} and {tuple(mask.shape)}."
-        )
-    if ((mask != 0) & (mask != 1)).any():
+        raise ValueError(f"The shapes must be H×W×3 and H×W×1, not {tuple(image.shape)} and {tuple(mask.shape)}.")
+    masked = mask == 1
+    if not (masked | (mask == 0)).all():
         raise ValueError("The mask holds other values than 0 and 1: round a predicted mask first.")
-    # uint8 counts modulo 256, where 200 + 255 is 199: int64 holds the sum until it is clipped.
-    red = torch.tensor([255, 0, 0], device=image.device)  # 3
-    tint = mask.to(image.device, torch.int64) * red  # H×W×1 times 3 is H×W×3
-    return (image.to(torch.int64) + tint).clamp(0, 255)
+    result = image.to(torch.int64, copy=True).clamp_(0, 255)  # a copy: the argument stays as it is
+    # Red plus 255 is at least 255, and clipped it is exactly 255. The two other channels do not change.
+    result[..., :1].masked_fill_(masked.to(image.device), 255)
+    return result
     ### END SOLUTION
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Part 2: the networks
+# ---- Part 2: the networks --------------------------------------------------------------------------------------------
 
 
 def load_FPN_vgg19():
     """Given: return the Feature Pyramid Network with a VGG-19 encoder, trained and in evaluation mode.
 
-    One class, sigmoid output; weights from `models/vgg19_best_model_weights.pt`. `encoder_weights=None`, or smp would
-    download the ImageNet weights only for ours to overwrite them. Errors are those of `utils.load_weights`.
+    One class, sigmoid output; weights from `models/vgg19_best_model_weights.pt`. Errors are those of
+    `utils.load_weights`.
     """
-    model = smp.FPN(encoder_name="vgg19", encoder_weights=None, classes=1, activation="sigmoid")
+    # All weights come from the file. So smp must not download any (None), and none are made at random ("meta").
+    with torch.device("meta"):
+        model = smp.FPN(encoder_name="vgg19", encoder_weights=None, classes=1, activation="sigmoid")
     return utils.load_weights(model, "vgg19_best_model_weights.pt")
 
 
@@ -157,7 +151,8 @@ def load_FPN_resnet50():
     """
     # TO-DO 4: load_FPN_resnet50
     ### BEGIN SOLUTION
-    model = smp.FPN(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
+    with torch.device("meta"):  # without random weights, since all come from the file
+        model = smp.FPN(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
     return utils.load_weights(model, "resnet50_best_model_weights.pt")
     ### END SOLUTION
 
@@ -170,7 +165,8 @@ def load_PSP_resnet50():
     """
     # TO-DO EC: load_PSP_resnet50
     ### BEGIN SOLUTION
-    model = smp.PSPNet(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
+    with torch.device("meta"):  # without random weights, since all come from the file
+        model = smp.PSPNet(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
     return utils.load_weights(model, "pspnet_resnet50_best_model_weights.pt")
     ### END SOLUTION
 
@@ -194,8 +190,7 @@ def print_model_summary(model, channels=3, H=384, W=480):
     print(table)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Part 3: how good the masks are
+# ---- Part 3: how good the masks are ----------------------------------------------------------------------------------
 
 
 def IoU(predict, target):
@@ -217,11 +212,12 @@ def IoU(predict, target):
     if predict.shape != target.shape:
         raise ValueError(f"Masks of one shape are needed, not {tuple(predict.shape)} and {tuple(target.shape)}.")
     for name, mask in (("predict", predict), ("target", target)):
-        if not ((mask >= 0) & (mask <= 1)).all():  # false for NaN too
+        low, high = torch.aminmax(mask) if mask.numel() else (0, 0)
+        if not (low >= 0 and high <= 1):  # also if they are NaN
             raise ValueError(f"The values of {name} must lie in 0..1: apply sigmoid to the output of a network first.")
     a, b = predict > 0.5, target.to(predict.device) > 0.5  # M×N bool
     # Counted in integers and divided in Python: a float16 sum above 65504 is inf, and float32 miscounts above 2^24.
-    intersection, union = (a & b).sum().item(), (a | b).sum().item()
+    intersection, union = torch.count_nonzero(a & b).item(), torch.count_nonzero(a | b).item()
     return torch.tensor(intersection / union if union else 1.0, device=predict.device)
     ### END SOLUTION
 
@@ -260,8 +256,7 @@ def applyIoU(model, dataset):
     ### END SOLUTION
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Extra credit: the Pyramid Scene Parsing Network
+# ---- Extra credit: the Pyramid Scene Parsing Network -----------------------------------------------------------------
 
 
 def compare_psp_fpn(test_dataset):

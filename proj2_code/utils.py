@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 import traceback
+import types
 import unicodedata
 import warnings
 from pathlib import Path
@@ -29,7 +30,13 @@ from PIL import Image
 
 # matplotlib is imported by the functions that draw: it takes longer to load than all the rest of this file.
 
+_SOURCE = Path(__file__).read_bytes()  # what `verify` compares the file with
+
 ROOT = Path(__file__).resolve().parent.parent
+
+if __name__ in {"utils", "proj2_code.utils"} & sys.modules.keys():  # both names mean one module, loaded once
+    for _name in ("utils", "proj2_code.utils"):
+        sys.modules.setdefault(_name, sys.modules[__name__])
 
 CLASSES = (
     "sky",
@@ -366,7 +373,9 @@ def load_weights(model, file_name):
             f"{path} does not fit {_describe(model)}: {difference}. Check the network's arguments and the file's name "
             f"against the docstring. If both are right, the file holds other weights. {restore}"
         )
-    model.load_state_dict(weights)
+    # assign: the tensors of the file become those of the model, so it may have been built on the "meta" device.
+    dtypes = {name: value.dtype for name, value in model.state_dict().items()}
+    model.load_state_dict({name: value.to(dtypes[name]) for name, value in weights.items()}, assign=True)
     return model.eval()
 
 
@@ -626,19 +635,18 @@ def _as_picture(values):
 
 
 def verify(function):
-    """Run a unit test and return a green `"Correct"`, or a red `"Wrong"` and in one sentence what was wrong.
+    """Run a unit test and return a green `"Correct"`, or a red `"Wrong"` and one sentence that says what was wrong.
 
     `print("test_sigmoid: ", utils.verify(test_sigmoid))`, where the test is a function without arguments that raises
-    when it fails. Where student_code.py or utils.py is gone, has a syntax error, or its functions in memory use other
-    names or constants than those in the file, the test would judge old code: then the answer is `"Wrong"` without
-    running it.
+    when it fails. First reads student_code.py again (and utils.py if it has changed), so that the test judges what the
+    file holds now. A file that is missing or cannot be imported is `"Wrong"`, with the line at fault.
     """
     if not callable(function):
         raise TypeError(
             "Give verify the test itself, without brackets: verify(test_sigmoid), not verify(test_sigmoid())."
         )
     try:
-        reason = _why_stale("student_code") or _why_stale("utils")
+        reason = _reload(function)
         if not reason:
             function()
     except KeyboardInterrupt:
@@ -650,39 +658,66 @@ def verify(function):
     return f'\x1b[31m"Wrong"\x1b[0m {printable(reason)}'
 
 
-def _why_stale(module_name):
-    """Say why the functions in memory are not those of the module's file, or return None."""
-    module = sys.modules.get(module_name)
-    if not getattr(module, "__file__", None):
-        return None
-    path = Path(module.__file__)
-    if not path.is_file():
-        return f"{path.name} is missing from {path.parent.name}."
-    try:
-        with warnings.catch_warnings(action="ignore"):  # such as on "\s" in a docstring
-            saved = compile(path.read_bytes(), path, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return f"{path.name} cannot be imported: line {getattr(error, 'lineno', '?')}: {getattr(error, 'msg', error)}."
-    in_file = [_words(code) for code in saved.co_consts if inspect.iscode(code)]
-    for member in filter(callable, vars(module).values()):
-        function = inspect.unwrap(member)
-        if not inspect.isfunction(function) or function.__module__ != module_name:
-            continue  # a class, or a function from elsewhere
-        if "<locals>" not in function.__qualname__ and _words(function.__code__) not in in_file:
-            changed = f"{path.name} has changed since {function.__name__} was imported"
-            return (
-                f"{changed}, or cannot be imported (see the error above): fix the error if there is one, then restart "
-                "the kernel and run all cells again."
-            )
+def _reload(test):
+    """Run utils.py, if it has changed, and student_code.py again in their modules. Return why that failed, or None.
+
+    Names that were imported from them (`from student_code import sigmoid`) are set to the new functions, in the
+    notebook and in all modules.
+    """
+    for name in ("utils", "student_code", "proj2_code.student_code"):
+        module = sys.modules.get(name)
+        if not getattr(module, "__file__", None):
+            continue
+        path = Path(module.__file__)
+        if not path.is_file():
+            return f"{path.name} is missing from {path.parent.name}."
+        source = path.read_bytes()
+        if source == getattr(module, "_SOURCE", None):
+            continue  # utils.py as it was: its objects, such as data sets, stay objects of its classes
+        try:
+            _run_again(module, path, source)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return f"{path.name} cannot be imported: {_what_failed_on_import(error, path)}"
+        _rebind(module, [getattr(inspect.unwrap(test), "__globals__", {})])
     return None
 
 
-def _words(code):
-    """The names and constants of a function: what stays equal when IPython compiles a changed function by itself."""
-    words = {code.co_name, *code.co_names, *code.co_varnames}
-    for constant in code.co_consts:
-        words |= _words(constant) if inspect.iscode(constant) else {repr(constant)}
-    return words
+def _run_again(module, path, source):
+    """Run a module's source in its own namespace, which stays as it was if that fails.
+
+    Unlike importlib.reload, this takes neither another file of that name nor a stale .pyc, and forgets removed names.
+    """
+    before = dict(vars(module))
+    with warnings.catch_warnings(action="ignore"):  # such as on "\s" in a docstring
+        code = compile(source, path, "exec", dont_inherit=True)
+    for name in [name for name in before if not name.startswith("__")]:
+        del vars(module)[name]
+    try:
+        exec(code, vars(module))
+    except BaseException:
+        vars(module).clear()
+        vars(module).update(before)
+        raise
+
+
+def _rebind(module, namespaces):
+    """Set every name that holds a function or class of this module to the one that the module holds now."""
+    modules = [vars(other) for other in list(sys.modules.values()) if hasattr(other, "__dict__")]
+    for namespace in modules + namespaces:
+        for name, value in list(namespace.items()):
+            # Not isinstance: that asks the value itself, and some libraries' values then warn or load something.
+            if issubclass(type(value), types.FunctionType | type) and value.__module__ == module.__name__:
+                namespace[name] = vars(module).get(value.__qualname__, value)
+
+
+def _what_failed_on_import(error, path):
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"line {error.lineno}: {error.msg}."
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    where = f"line {lines[-1]}: " if lines else ""
+    return f"{where}{type(error).__name__}: {textwrap.shorten(str(error), 400, placeholder=' ...')}"
 
 
 def _what_failed(error):
