@@ -225,6 +225,7 @@ def test_verify_reads_utils_again_only_where_it_has_changed(monkeypatch, tmp_pat
     source = Path(utils.__file__).read_text(encoding="utf-8")
     module = module_of(tmp_path / "utils.py", source, "copied_utils")
     monkeypatch.setitem(sys.modules, "utils", module)
+    monkeypatch.delitem(sys.modules, "student_code", raising=False)  # it would import this copy
     before = module.Dataset
     assert "Correct" in module.verify(lambda: None) and module.Dataset is before
     (tmp_path / "utils.py").write_text(source + "\nMORE = 1\n", encoding="utf-8")
