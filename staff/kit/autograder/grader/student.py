@@ -5,6 +5,7 @@ import contextlib
 import marshal
 import math
 import os
+import re
 import select
 import signal
 import subprocess
@@ -21,6 +22,17 @@ from .testing import BudgetExhausted, Case, Failed, Outcome, describe
 
 # What a worker sent has not the form it should have: the grader does not look into why.
 UNREADABLE = "{} should return a value, but what came back could not be read."
+# What is wrong behind an exception that does not say so itself.
+HINTS = (
+    (
+        r"LocalEntryNotFound|OfflineMode|HfHub|offline mode|urlopen|ConnectionError|Max retries|resolve host",
+        "there is no network here, so pass encoder_weights=None instead of downloading ImageNet weights",
+    ),
+    (
+        r"^(FileNotFoundError|PermissionError).*'(/|[A-Za-z]:)(?!.*/project/)",
+        "an absolute path exists on your computer alone, so write it from the project's root, as in models/name.pt",
+    ),
+)
 CLOSING_SECONDS = 30  # for the supervisor, to end what a worker left
 
 
@@ -102,7 +114,10 @@ class Student:
         if error["memory"]:
             limit = f"{self.limits['memory_gib']} GiB of memory a test may use"
             return f"{label} needed more than the {limit}: {describe_error(error)}."
-        return f"{label} should return a value, but raised {describe_error(error)}."
+        hint = next(
+            (f": {hint}" for pattern, hint in HINTS if re.search(pattern, f"{error['type']} {error['message']}")), ""
+        )
+        return f"{label} should return a value, but raised {describe_error(error)}{hint}."
 
     def _ask(self, function, cases, stand_ins):
         """Send one request and return what the worker said of importing and of calling, checked for its form."""

@@ -30,13 +30,14 @@ class Test:
 
 @dataclass(frozen=True)
 class Case:
-    """One call: `label` is its name in messages, `probe` what a returned network is run on."""
+    """One call: `label` is its name in messages, `probe` what a returned network is run on, `hint` how to mend it."""
 
     label: str
     args: tuple
     kwargs: dict = field(default_factory=dict)
     grad: bool = False
     probe: tuple = ()
+    hint: str = ""
 
 
 @dataclass
@@ -110,17 +111,19 @@ def expect_tensor(outcome: Outcome, shape: tuple[int, ...], dtype: str) -> np.nd
 
 def expect_values(outcome: Outcome, expected: np.ndarray, dtype: str = "float32", tolerance: float = 1e-5) -> None:
     """Fail unless a call gave a tensor of these values; name the first that differs."""
-    expect_close(outcome.case.label, expect_tensor(outcome, np.shape(expected), dtype), expected, tolerance)
+    got = expect_tensor(outcome, np.shape(expected), dtype)
+    expect_close(outcome.case.label, got, expected, tolerance, outcome.case.hint)
 
 
-def expect_close(label: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+def expect_close(label: str, got: np.ndarray, expected: np.ndarray, tolerance: float, hint: str = "") -> None:
     """Fail unless two arrays of one shape agree; a NaN agrees with nothing."""
     got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
     wrong = ~(np.abs(got - expected) <= tolerance)
     if wrong.any():
         index = tuple(np.argwhere(wrong)[0].tolist())
         where = f" at index {list(index)}" if index else ""
-        raise Failed(f"{label} should be {expected[index]:.6g}{where}, got {got[index]:.6g}.")
+        hint = f": {hint}" if hint else ""
+        raise Failed(f"{label} should be {expected[index]:.6g}{where}, got {got[index]:.6g}{hint}.")
 
 
 def expect_unmodified(outcome: Outcome) -> None:

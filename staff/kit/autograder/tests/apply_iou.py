@@ -58,9 +58,11 @@ def scores(student):
 
 def _check_modes(model):
     if not model["trained"] or any(model["trained"]):
-        raise Failed("applyIoU should run the model in eval mode, got training mode.")
+        raise Failed("applyIoU should run the model in eval mode, got training mode: use utils.evaluation_mode.")
     if any(model["tracked"]):
-        raise Failed("applyIoU should run the model without gradients, got a run that tracks them.")
+        raise Failed(
+            "applyIoU should run the model without gradients, got a run that tracks them: use torch.inference_mode()."
+        )
 
 
 @test("order and length", 3)
@@ -84,7 +86,10 @@ def unmodified(student):
     def attempt(stand_ins):
         model, dataset = _run(student, frames, expected, stand_ins)
         if model["training"] != [True, False]:
-            raise Failed("applyIoU should leave every module in the mode it was in, but the model's modes changed.")
+            raise Failed(
+                "applyIoU should leave every module in the mode it was in, but the model's modes changed: "
+                "use utils.evaluation_mode."
+            )
         for before, after in zip(frames, dataset, strict=True):
             if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
                 raise Failed("applyIoU should leave the frames of the data set as they were, but changed them.")

@@ -6,6 +6,8 @@ from grader.values import Tensor
 
 TESTS, test = group("TO-DO 3: apply_mask_to_image")
 
+HINT = "add 255 to red where the mask is 1, in int64 (uint8 counts modulo 256), then clip to 0..255"
+
 IMAGE = np.array(
     [[[10, 20, 30], [200, 100, 50], [255, 255, 255]], [[0, 0, 0], [90, 180, 240], [130, 5, 250]]], np.uint8
 )
@@ -21,7 +23,7 @@ def reference(image, mask):
 
 def _check(student, inputs):
     """Compare with the reference: `inputs` is a list of label, image, mask."""
-    cases = [Case(f"apply_mask_to_image of {label}", (image, mask)) for label, image, mask in inputs]
+    cases = [Case(f"apply_mask_to_image of {label}", (image, mask), hint=HINT) for label, image, mask in inputs]
     outcomes = student.call("apply_mask_to_image", cases)
     for outcome in outcomes:
         image, mask = (arg.array if isinstance(arg, Tensor) else arg for arg in outcome.case.args)
@@ -40,7 +42,9 @@ def value_range(student):
     (outcome,) = student.call("apply_mask_to_image", [Case("apply_mask_to_image(image, mask)", (IMAGE, MASK))])
     got = expect_tensor(outcome, IMAGE.shape, "int64")
     if got.min() < 0 or got.max() > 255:
-        raise Failed(f"{outcome.case.label} should hold values from 0 to 255, got {got.min()} to {got.max()}.")
+        raise Failed(
+            f"{outcome.case.label} should hold values from 0 to 255, got {got.min()} to {got.max()}: clip them."
+        )
     if not got.any():
         raise Failed(f"{outcome.case.label} should hold the colours of the image, got nothing but 0.")
 

@@ -6,10 +6,14 @@ from grader.values import Tensor
 
 TESTS, test = group("TO-DO 5: IoU")
 
+HINT = "count the pixels above 0.5 that both masks have, divide by those that either has, and give 1 if there are none"
+
 
 def _check(student, inputs, tolerance=1e-5):
     """`inputs` is a list of label, predict, target, expected score."""
-    cases = [Case(f"IoU of {label}", (_tensor(predict), _tensor(target))) for label, predict, target, _ in inputs]
+    cases = [
+        Case(f"IoU of {label}", (_tensor(predict), _tensor(target)), hint=HINT) for label, predict, target, _ in inputs
+    ]
     outcomes = student.call("IoU", cases)
     for outcome, (*_, expected) in zip(outcomes, inputs, strict=True):
         # Its float dtype is left open: a float64 score is as good.

@@ -6,6 +6,9 @@ from grader.values import Tensor
 
 TESTS, test = group("TO-DO 2: softmax")
 
+OVERFLOW = "no exponential may overflow, so subtract the largest entry from all of them first"
+ALONG_DIM = "both the largest entry and the sum are those along `dim`"
+
 
 def reference(x, dim):
     """e^(x - max) over its sum, in float64."""
@@ -17,7 +20,12 @@ def reference(x, dim):
 def _check(student, inputs, tolerance=1e-5):
     """Compare with the formula: `inputs` is a list of label, array or tensor, dim (None: left to the default)."""
     cases = [
-        Case(f"softmax of {label}", (x if isinstance(x, Tensor) else Tensor(x),), {} if dim is None else {"dim": dim})
+        Case(
+            f"softmax of {label}",
+            (x if isinstance(x, Tensor) else Tensor(x),),
+            {} if dim is None else {"dim": dim},
+            hint=OVERFLOW if np.ndim(x if not isinstance(x, Tensor) else x.array) == 1 else ALONG_DIM,
+        )
         for label, x, dim in inputs
     ]
     outcomes = student.call("softmax", cases)

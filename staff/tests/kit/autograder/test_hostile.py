@@ -1,0 +1,44 @@
+"""Graded by the real zip: what one submission cannot do to the grader, to the machine, or to the next submission."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from staff.tests.kit.autograder.harness import GOOD, LOADED, NOTHING, code, run, zip_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="Gradescope runs on Linux; the grader needs fork"),
+]
+
+
+def test_what_takes_too_much_is_stopped_and_nothing_stays(grade):
+    before = set(Path(tempfile.gettempdir()).glob("grading-*"))
+    limits = LOADED | {"wall_seconds": 8, "memory_gib": 1}
+    graded = grade({"student_code.py": code("takes_too_much", MARK=str(os.getpid()))}, limits=limits)
+    assert graded.points == GOOD | {"3": 0}
+    assert "needed more than the 1 GiB of memory a test may use" in graded.outputs("3")[0]
+    assert "found 0 files of others, ptrace gives -1" in graded.outputs("4")[1]
+    assert "was still running after 8 s" in graded.outputs("6")[0]
+    assert not list(Path("/dev/shm").glob(f"left-{os.getpid()}*"))
+    assert not set(Path(tempfile.gettempdir()).glob("grading-*")) - before
+
+
+def test_the_time_for_a_submission_is_limited(grade):
+    source = code("good") + "\nimport time\n\ntime.sleep(3)\n"
+    started = time.monotonic()
+    graded = grade({"student_code.py": source}, limits=LOADED | {"total_seconds": 10})
+    assert time.monotonic() - started < 120
+    assert "the time for the whole submission" in graded.outputs("EC")[-1]
+    assert 0 < graded.results["score"] < 70
+
+
+def test_many_empty_files_in_zips_in_a_zip(gradescope):
+    inner = zip_of({f"{i}.py": "" for i in range(2000)})
+    outer = zip_of({f"{i}.zip": inner for i in range(60)})
+    graded = run(gradescope({"many.zip": outer}))
+    assert graded.points == NOTHING
+    assert "could not be unpacked" in graded.results["output"]
