@@ -163,3 +163,15 @@ def test_what_calls_a_broken_function_is_graded_for_itself(grade):
     assert graded.points == GOOD | {"5": 0, "6": 15, "EC": 10}
     assert "the reference's IoU stood in" in graded.outputs("6")[0]
     assert "utils.py could not be imported and the project's own was used" in graded.results["output"]
+
+
+def test_typical_mistakes_are_told_how_to_mend_them(grade):
+    graded = grade({"student_code.py": (SUBMISSIONS / "typical.py").read_text("utf-8")})
+    assert "each form of the formula is safe for one sign only" in graded.outputs("1")[0]
+    assert "along `dim`" in graded.outputs("2")[0]
+    assert "uint8 counts modulo 256" in graded.outputs("3")[1]
+    assert "pass encoder_weights=None" in graded.outputs("4")[0]
+    assert "give 1 if there are none" in graded.outputs("5")[1]
+    assert "got training mode: use utils.evaluation_mode" in graded.outputs("6")[0]
+    assert "an absolute path exists on your computer alone" in graded.outputs("EC")[0]
+    assert graded.results["output"].startswith("The tests shown at first are worth 54 points; 56 more")
