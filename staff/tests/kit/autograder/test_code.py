@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from staff.tests.kit.autograder.harness import (
-    GOOD,
-    LOADED,
-    NOTHING,
-    code,
-    read_if_there,
-    run,
-)
+from staff.tests.kit.autograder.harness import GOOD, LOADED, NOTHING, SUBMISSIONS, code, read_if_there, run
 
 pytestmark = [
     pytest.mark.slow,
