@@ -3,8 +3,25 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MODEL ?= all
 
+# PyTorch has no packages for other systems; checked before anything is installed.
+define CHECK_SYSTEM
+import platform, sys
+system, machine, version = platform.system(), platform.machine().lower(), ".".join(map(str, sys.version_info[:2]))
+can = {
+    "Linux": machine in ("x86_64", "aarch64") and platform.libc_ver()[0] == "glibc",
+    "Windows": machine == "amd64",
+    "Darwin": machine == "arm64" and int((platform.mac_ver()[0] or "0").split(".")[0]) >= 14,
+}
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+    sys.exit(f"Python 3.11 to 3.14 is needed, not {version}; name it, as in: make TARGET PYTHON=python3.12")
+if not can.get(system):
+    sys.exit(f"PyTorch cannot be installed on {system} {platform.mac_ver()[0]} {machine}: it needs Linux with glibc (x86-64 or "
+             "arm64), Windows, or macOS 14 or newer on Apple silicon. Use Colab instead, see README.md.")
+endef
+export CHECK_SYSTEM
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lab data lint train-data train evaluate notebook figures sample starter autograder report card bench clean
+.PHONY: help run check test lab data pins train-data train evaluate notebook figures sample starter autograder report card bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,7 +29,14 @@ help: ## list the targets
 run: .venv/ready data ## execute the notebook: build/proj2.html and build/iou.csv
 	@$(PY) -m staff.run_notebook
 
-test: .venv/staff-ready ## proj2_unit_tests and staff/tests
+check: .venv/staff-ready ## style, imports, types and the fast tests; about a minute
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@.venv/bin/lint-imports
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q -m "not slow" proj2_unit_tests staff/tests
+
+test: .venv/staff-ready ## every test, the slow ones too
 	@$(PY) -m pytest proj2_unit_tests staff/tests
 
 lab: .venv/ready data ## open the notebook in JupyterLab
@@ -20,10 +44,6 @@ lab: .venv/ready data ## open the notebook in JupyterLab
 
 data: .venv/ready ## the handout's three CamVid frames (without them everything runs on rendered scenes)
 	@$(PY) data/get_camvid.py || echo "Going on with the rendered scenes in data/sample."
-
-lint: .venv/staff-ready ## ruff check and ruff format --check
-	@$(PY) -m ruff check
-	@$(PY) -m ruff format --check
 
 train-data: .venv/ready ## all of CamVid and the LabelMeFacade photographs
 	@$(PY) data/get_camvid.py --all
@@ -60,16 +80,23 @@ card: .venv/staff-ready ## measure the models, write their card and the README's
 bench: .venv/staff-ready ## the measured speeds of the README
 	@$(PY) -m staff.benchmarks
 
+pins: .venv/staff-ready ## check that requirements.txt can be installed on every system and Python; needs the network
+	@$(PY) -m staff.check_pins
+
 clean: ## remove what the targets above have made; downloads and weights stay
 	@rm -rf build dist
 
+# uv installs faster than pip; where it cannot be had, or does not know pip's own settings, pip does it.
+INSTALL = (test -x .venv/bin/uv && .venv/bin/uv pip install --python $(PY) $(1)) || $(PY) -m pip install $(1)
+
 .venv/ready: requirements.txt
-	@"$(PYTHON)" -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it, as in: make run PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@"$(PYTHON)" -c "$$CHECK_SYSTEM"
 	@echo "Installing into .venv: about 6 GB with PyTorch, some minutes the first time."
 	@test -x $(PY) || "$(PYTHON)" -m venv .venv
-	@$(PY) -m pip install -r requirements.txt
+	@test -x .venv/bin/uv || $(PY) -m pip install -q uv || true
+	@$(call INSTALL,-r requirements.txt)
 	@touch $@
 
 .venv/staff-ready: .venv/ready staff/requirements.txt
-	@$(PY) -m pip install -q -r staff/requirements.txt
+	@$(call INSTALL,-q -r staff/requirements.txt)
 	@touch $@

@@ -1,0 +1,1 @@
+"""Draws the pictures of the notebook and the README that are not plots of results."""

@@ -1,0 +1,1 @@
+"""Trains the shipped networks: data, recipes, training, export, model card."""
