@@ -6,6 +6,7 @@ To be run when a pin changes. uv resolves the pins for each system without insta
 """
 
 import itertools
+import os
 import subprocess
 import sys
 
@@ -19,7 +20,9 @@ def resolve(python: str, platform: str) -> str:
     """Return "" where the pins resolve for this Python and platform, else what uv says."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--only-binary", ":all:"]
     command += ["--python-version", python, "--python-platform", platform, str(ROOT / "requirements.txt")]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    # uv takes the version of macOS from this variable; without it, it resolves for macOS 13.
+    environment = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
     return done.stderr.strip() if done.returncode else ""
 
 
