@@ -47,7 +47,7 @@ class Autograder:
                 raise InterruptedError
             done = subprocess.run(
                 ["bash", root / "run_autograder"],
-                env=os.environ | {"TMPDIR": str(self._work)},
+                env=os.environ | {"TMPDIR": str(self._work), "PYTHONIOENCODING": "utf-8"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",
