@@ -14,9 +14,9 @@ from pathlib import Path
 
 import yaml
 
+from staff.kit.autograder.grader import archives
+
 METADATA = "submission_metadata.yml"  # Gradescope's list of who handed in what
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2")
-OTHER_ARCHIVES = (".rar", ".7z", ".tar.xz", ".txz", ".xz", ".gz", ".zst")
 UNREADABLE_ZIP = (OSError, ValueError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile)
 UNREADABLE_YAML = (OSError, ValueError, RecursionError, yaml.YAMLError)
 # Reads all values as texts, so that ids keep their zeros, and minds no Ruby tag. The one in C is ten times as fast.
@@ -142,10 +142,9 @@ def _problem(path: Path) -> str:
             pass
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    name = path.name.lower()
-    if name.endswith(ARCHIVES) or re.search(r"\.py(\.txt)?$", name):
+    if archives.ARCHIVE.search(path.name) or archives.PYTHON.search(path.name):
         return ""
-    if name.endswith(OTHER_ARCHIVES):
+    if archives.OTHER_ARCHIVE.search(path.name):
         return f"a {path.suffix} file cannot be unpacked here: unpack it into a folder of its own, or ask for a zip"
     return "not a submission: neither a folder, nor an archive, nor a Python file"
 

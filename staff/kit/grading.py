@@ -17,8 +17,7 @@ import psutil
 
 from staff import files
 from staff.kit import make_autograder
-from staff.kit.autograder.grader import confinement, submission
-from staff.kit.class_export import ARCHIVES
+from staff.kit.autograder.grader import archives, confinement
 
 
 class Autograder:
@@ -84,11 +83,10 @@ def _hand_in(given: Path, target: Path) -> None:
         target.symlink_to(os.path.realpath(given))  # the grader only reads there
         return
     target.mkdir()
-    try:
-        if not given.name.lower().endswith(ARCHIVES):
-            raise ValueError("no archive")
-        submission.unpack(given, target)
-    except submission.UNPACKING_ERRORS:
+    if archives.ARCHIVE.search(given.name):
+        with contextlib.suppress(*archives.ERRORS):
+            archives.unpack(given, target)
+    if not any(target.iterdir()):  # so that the grader can say what it found instead
         shutil.copy(given, target)
 
 
@@ -96,7 +94,7 @@ def fingerprint(given: Path) -> str:
     """A hash of what was handed in: the same for equal files, whatever their folder or archive is called."""
     if not given.is_dir():
         # The name of an archive means nothing; that of a Python file does.
-        archive = given.name.lower().endswith(ARCHIVES)
+        archive = archives.ARCHIVE.search(given.name)
         return _hash([(given.suffix.lower() if archive else given.name, given)])
     found = []
     for parent, folders, names in os.walk(given, onerror=_raise):

@@ -15,7 +15,7 @@ import pytest
 from staff import ROOT
 from staff.kit import grading
 
-SUBMISSIONS = ROOT / "staff" / "tests" / "submissions"
+SUBMISSIONS = ROOT / "staff" / "tests" / "kit" / "autograder" / "submissions"
 GRADE = [sys.executable, "-m", "staff.kit.grade"]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the grader needs fork")

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from . import archives
-from .archives import ERRORS as UNPACKING_ERRORS  # noqa: F401  (for grade.py)
-from .archives import unpack  # noqa: F401
 
 FUNCTIONS = ("sigmoid", "softmax", "apply_mask_to_image", "load_FPN_resnet50", "IoU", "applyIoU", "compare_psp_fpn")
 CODE = "proj2_code"
