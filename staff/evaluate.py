@@ -3,6 +3,9 @@
 Without folders: the handout's test frames, or the rendered sample where CamVid has not been fetched. Leaves
 `scores.csv` (per frame and, as frame "all", over the data set: IoU, precision, recall) and `worst_MODEL.png`, a contact
 sheet of each model's worst frames, in `build/evaluation/`.
+
+With `--classes`: the FPN-ResNet50 with the head for all twelve classes, the IoU of each class, their mean and the
+confusion matrix (`confusion.csv`).
 """
 
 import argparse
@@ -17,8 +20,9 @@ from torch import nn
 from torchmetrics.functional.classification import binary_stat_scores
 from tqdm import tqdm
 
+import student_code
 import utils
-from staff import ROOT
+from staff import ROOT, classes
 from staff.models import NETWORKS
 
 
@@ -123,15 +127,27 @@ def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[d
     return rows
 
 
+def evaluate_classes(images: Path, masks: Path, out: Path) -> str:
+    """Score the twelve classes, write the confusion matrix to ``out``, return the report."""
+    matrix = classes.confusion_matrix(utils.with_street_classes(student_code.load_FPN_resnet50()), images, masks)
+    out.mkdir(parents=True, exist_ok=True)
+    classes.write_confusion(matrix, out / "confusion.csv")
+    return classes.report(matrix)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="folder of frames")
     parser.add_argument("--masks", type=Path, help="folder of their label images")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "evaluation")
+    parser.add_argument("--classes", action="store_true", help="score all twelve classes, not the cars")
     arguments = parser.parse_args()
     if (arguments.images is None) != (arguments.masks is None):
         parser.error("--images and --masks belong together: name both or neither.")
     images, masks = (arguments.images, arguments.masks) if arguments.images else utils.get_test_dirs()
+    if arguments.classes:
+        print(evaluate_classes(images, masks, arguments.out))
+        return
     rows = evaluate_all(images, masks, arguments.out)
     print(f"\n{'model':18}{'frame':24}{'IoU':>8}{'precision':>11}{'recall':>8}")
     for entry in rows:

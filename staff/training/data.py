@@ -1,14 +1,11 @@
 """The training data: CamVid, LabelMeFacade and rendered scenes, as augmented crops; CamVid's val split as whole frames.
 
-Label images keep CamVid's twelve ids. Id 11 (unlabelled) counts as "not car", as it does when the models are scored;
-IGNORED (255) counts as nothing at all: LabelMeFacade's unlabelled pixels, in which cars may hide.
+Labels are CamVid's twelve ids. UNLABELLED counts as "not car", as it does when the models are scored. IGNORED counts as
+nothing at all: LabelMeFacade's unlabelled pixels, in which cars may hide.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
 import albumentations as A
 import cv2
@@ -17,66 +14,39 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+import utils
 from data.render_street import SAMPLE_SEEDS, render
 from staff import ROOT
+from staff.training.recipes import Sampling
 
 DATA = ROOT / "data"
 
-CAR, UNLABELLED, IGNORED = 8, 11, 255
+CAR, UNLABELLED, IGNORED = utils.CLASSES.index("car"), utils.CLASSES.index("unlabelled"), 255
 RENDERED_POOL = 256
 Frame = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How one stage draws its crops.
-
-    ``crop`` is (height, width), multiples of 32; ``scales`` the range by which frames are scaled first; ``car_centred``
-    the share of crops laid over a car; ``mix`` the share of crops from each source; ``paste`` the share of crops with
-    another frame's cars in them; ``hold_out`` a prefix of CamVid frame names (a drive) that is not trained on but
-    validated on; ``include_val`` trains on val too, for a last stage when nothing is left to choose: none validates it.
-    """
-
-    crop: tuple[int, int] = (192, 256)
-    scales: tuple[float, float] = (0.5, 1.7)
-    car_centred: float = 0.5
-    mix: Mapping[str, float] = field(default_factory=lambda: {"camvid": 1.0})
-    paste: float = 0.0
-    hold_out: str | None = None
-    include_val: bool = False
-
-
-def read_frame(image_path: Path, mask_path: Path) -> Frame:
-    image, labels = cv2.imread(str(image_path)), cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
-    if image is None or labels is None:
-        raise FileNotFoundError(
-            f"{image_path} or {mask_path} can't be read. `make train-data` fetches the training data."
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), labels
+def read_frames(images: Path, masks: Path) -> dict[str, Frame]:
+    """Name -> (H×W×3 uint8, H×W uint8 ids), held in memory. Raises OSError or ValueError with the file at fault."""
+    try:
+        dataset = utils.Dataset(images, masks)
+        pairs = [(image, mask.argmax(-1).astype(np.uint8)) for image, mask in (dataset[i] for i in range(len(dataset)))]
+        return dict(zip(dataset.names, pairs, strict=True))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} `make train-data` fetches all training data.") from error
 
 
 @cache
 def camvid(split: str, data: Path = DATA) -> dict[str, Frame]:
-    """Name -> (H×W×3 uint8, H×W uint8) of one split, held in memory."""
-    images, masks = data / "CamVid" / split, data / "CamVid" / f"{split}annot"
-    frames = {path.name: read_frame(path, masks / path.name) for path in sorted(images.glob("*.png"))}
-    return frames or nothing_in(images)
+    """The frames of one split."""
+    return read_frames(data / "CamVid" / split, data / "CamVid" / f"{split}annot")
 
 
 @cache
 def labelmefacade(data: Path = DATA) -> list[Frame]:
     """The street photographs; their unlabelled pixels are ignored."""
-    folder = data / "LabelMeFacade"
-    frames = []
-    for image_path in sorted((folder / "images").glob("*.jpg")):
-        image, labels = read_frame(image_path, folder / "annot" / f"{image_path.stem}.png")
-        labels[labels == UNLABELLED] = IGNORED
-        frames.append((image, labels))
-    return frames or nothing_in(folder)
-
-
-def nothing_in(folder: Path) -> NoReturn:
-    raise FileNotFoundError(f"No frames in {folder}. `make train-data` fetches the training data.")
+    frames = read_frames(data / "LabelMeFacade" / "images", data / "LabelMeFacade" / "annot").values()
+    return [(image, np.where(labels == UNLABELLED, np.uint8(IGNORED), labels)) for image, labels in frames]
 
 
 @cache
@@ -112,12 +82,8 @@ class StreetCrops(Dataset):
                 sources[name] = self._camvid_frames(data, drive)
             elif name == "labelmefacade":
                 sources[name] = self.photographs or labelmefacade(data)
-            elif name == "rendered":
-                sources[name] = range(RENDERED_POOL)
             else:
-                raise ValueError(
-                    f"Unknown source {name!r} in mix: camvid, camvid/DRIVE, labelmefacade and rendered are known."
-                )
+                sources[name] = range(RENDERED_POOL)
         return sources
 
     def _camvid_frames(self, data: Path, drive: str) -> list[Frame]:
@@ -219,9 +185,12 @@ class WholeFrames(Dataset):
     def __len__(self) -> int:
         return len(self.frames)
 
+    def pad(self, image: np.ndarray, labels: np.ndarray) -> dict[str, torch.Tensor]:
+        """The normalised ``image`` and the ``mask`` of labels, both padded."""
+        return self.transform(image=image, mask=labels)
+
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image, labels = self.frames[index]
-        padded = self.transform(image=image, mask=labels)
+        padded = self.pad(*self.frames[index])
         return padded["image"], padded["mask"] == CAR
 
 

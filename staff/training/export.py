@@ -3,8 +3,10 @@
 MODEL is a recipe's name, WEIGHTS a stage's `weights.pt`, a training checkpoint or an earlier course file. Written are
 `models/<name>_best_model_weights.pt` (one output, float16, batch-norm statistics float32, layers that never run as
 zeros, VGG-19's batch normalisation folded into its convolutions), its line in `models/SHA256SUMS` and its history in
-`models/lineage.json`. Nothing is written if the file would not score on val what the network scored before, or if it is
-not known how it was trained.
+`models/lineage.json`. Nothing is written if a weight is not finite, if the file would not score on val what the network
+scored before, or if it is not known how it was trained.
+
+MODEL `street_classes`, with the weights of that stage, writes the head for all twelve classes in the same way.
 """
 
 import argparse
@@ -20,13 +22,15 @@ from torchmetrics.classification import BinaryJaccardIndex
 from staff.files import replace
 from staff.models import FILES, MODELS
 from staff.training import batch_norm
-from staff.training.data import Frame, WholeFrames, camvid
+from staff.training.data import DATA, Frame, WholeFrames, camvid
+from staff.training.recipes import read_recipe
 from staff.training.starts import HEAD, read_state
+from staff.training.street_classes import fingerprint
 from staff.training.task import CAR_OUTPUT, build_network
-from staff.training.train import read_recipe
 from staff.training.weight_files import lineage_of, read_lineages
 
 TOLERANCE = 0.002
+STREET_CLASSES_FILE = "resnet50_street_classes_head.pt"
 
 
 def car_only(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -73,27 +77,56 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     """
     recipe = read_recipe(model)
     state = car_only(read_state(weights))
+    refuse_not_finite(state, weights)
     stages = lineage_of(weights, model)
     if not stages:
         raise ValueError(f"{weights} does not tell how {model} was trained: export what `train.py` left in its runs.")
-    encoder = recipe["encoder"]
+    encoder = recipe.encoder
     if batch_norm.is_inserted(state):
         state, encoder = batch_norm.fold(state), batch_norm.PLAIN
-    network = build_network(recipe["architecture"], encoder, outputs=1)
+    network = build_network(recipe.architecture, encoder, outputs=1)
     network.load_state_dict(state)
     before = car_iou(network, frames)
     shipped = compress(network)
+    refuse_not_finite(shipped, weights)
     network.load_state_dict(shipped)
     after = car_iou(network, frames)
     print(f"{model}: IoU on val {before:.4f} before, {after:.4f} as written ({len(frames)} frames)")
     if abs(before - after) > TOLERANCE:
         raise ValueError(f"{weights}: half precision moves the score of {model} by more than {TOLERANCE}; not written.")
-    target = models / FILES[model]
-    replace(target, lambda partial: torch.save(shipped, partial))
-    write_sums(models)
-    lineages = read_lineages(models) | {model: stages}
-    replace(models / "lineage.json", lambda partial: partial.write_text(json.dumps(lineages, indent=2) + "\n"))
+    return write(models / FILES[model], shipped, model, stages)
+
+
+def export_street_classes(weights: Path, models: Path = MODELS) -> Path:
+    """Write the head for all twelve classes; ValueError if it was not trained on the FPN-ResNet50 in ``models``."""
+    saved = torch.load(weights, map_location="cpu", weights_only=True)
+    if saved.get("model") != "street_classes":
+        raise ValueError(f"{weights} is no head for the street classes: take what the stage street_classes left.")
+    state, stages = saved["state_dict"], saved["lineage"]
+    refuse_not_finite(state, weights)
+    car = models / FILES["fpn_resnet50"]
+    network = build_network("fpn", "resnet50", outputs=1)
+    network.load_state_dict(read_state(car))
+    if fingerprint(network) != stages[-1]["network"]:
+        raise ValueError(f"{weights} was trained on another network than {car}: export that one first.")
+    # The stages before are told with the car network; here only what was added to it.
+    return write(models / STREET_CLASSES_FILE, state, "street_classes", stages[-1:])
+
+
+def write(target: Path, state: dict[str, torch.Tensor], model: str, stages: list[dict]) -> Path:
+    """Put a weight file in its place, and its line into SHA256SUMS and lineage.json beside it."""
+    replace(target, lambda partial: torch.save(state, partial))
+    write_sums(target.parent)
+    lineages = read_lineages(target.parent) | {model: stages}
+    text = json.dumps(lineages, indent=2) + "\n"
+    replace(target.parent / "lineage.json", lambda partial: partial.write_text(text, encoding="utf-8"))
     return target
+
+
+def refuse_not_finite(state: dict[str, torch.Tensor], weights: Path) -> None:
+    bad = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise ValueError(f"{weights} can't be shipped: {len(bad)} of {len(state)} tensors are not finite ({bad[0]}).")
 
 
 def write_sums(models: Path) -> None:
@@ -104,10 +137,17 @@ def write_sums(models: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=FILES)
+    parser.add_argument("model", choices=[*FILES, "street_classes"])
     parser.add_argument("weights", type=Path)
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds CamVid")
     arguments = parser.parse_args()
-    print(export(arguments.model, arguments.weights, list(camvid("val").values())))
+    try:
+        if arguments.model == "street_classes":
+            print(export_street_classes(arguments.weights))
+        else:
+            print(export(arguments.model, arguments.weights, list(camvid("val", arguments.data).values())))
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

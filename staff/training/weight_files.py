@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from staff.files import replace
 from staff.models import FILES
 
 
@@ -27,3 +28,9 @@ def lineage_of(file: Path, model: str) -> list[dict]:
         return read_lineages(file.parent).get(model, [])
     saved = torch.load(file, map_location="cpu", weights_only=True)
     return saved["lineage"] if saved.get("model") == model else []
+
+
+def save_weights(network: torch.nn.Module, target: Path, model: str, lineage: list[dict]) -> None:
+    """Write a stage's weights with the network's name and the stages behind it."""
+    saved = {"state_dict": network.state_dict(), "model": model, "lineage": lineage}
+    replace(target, lambda partial: torch.save(saved, partial))

@@ -19,6 +19,7 @@ from torchmetrics.classification import BinaryJaccardIndex, BinaryPrecision, Bin
 from staff import ROOT, evaluate
 from staff.evaluate import Counts
 from staff.training import curves, model_card
+from staff.training.recipes import read_recipe
 
 
 class Reddish(nn.Module):
@@ -130,7 +131,52 @@ def test_the_models_score_on_the_test_frames_what_their_card_says(claimed, camvi
 
 def test_the_model_card_is_what_the_program_writes(claimed):
     lineages = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
-    assert (ROOT / "models" / "README.md").read_text(encoding="utf-8") == model_card.card(claimed, lineages)
+    matrix = model_card.read_confusion(ROOT / "models" / "street_classes.csv")
+    assert (ROOT / "models" / "README.md").read_text(encoding="utf-8") == model_card.card(claimed, lineages, matrix)
+
+
+def test_the_card_says_which_files_the_recipes_as_they_are_now_would_not_give():
+    recipe = read_recipe("pspnet_resnet50")
+    stages = [
+        {
+            "stage": stage.name,
+            "start": "319 tensors from fpn_resnet50/settle" if stage is recipe.stages[0] else "the stage before",
+            "steps": stage.steps,
+            "batch_size": stage.batch_size,
+            "mix": stage.sampling.mix,
+            "include_val": stage.sampling.include_val,
+            "settings": stage.model_dump(mode="json"),
+        }
+        for stage in recipe.stages
+    ]
+    assert model_card.differences(stages, recipe) == []
+    assert "began with" in model_card.differences([stages[0] | {"start": "none"}, *stages[1:]], recipe)[0]
+    assert "steps" in model_card.differences([*stages[:-1], stages[-1] | {"steps": 50}], recipe)[0]
+    other = stages[-1]["settings"] | {"seed": 7}
+    assert "seed" in model_card.differences([*stages[:-1], stages[-1] | {"settings": other}], recipe)[0]
+    assert "its stages were" in model_card.differences(stages[1:], recipe)[0]
+    lineages = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
+    paragraph = model_card.recipe_differences(lineages)
+    for model, network in model_card.NETWORKS.items():
+        odd = model_card.differences(lineages[network.recipe], read_recipe(network.recipe))
+        assert bool(odd) == (f"{model} (" in paragraph), model
+    assert paragraph in (ROOT / "models" / "README.md").read_text(encoding="utf-8")
+
+
+def test_all_classes_are_scored_and_the_matrix_is_written(street, monkeypatch, tmp_path):
+    class Road(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return nn.functional.one_hot(torch.full((1, *x.shape[2:]), 3), 12).permute(0, 3, 1, 2).float()
+
+    monkeypatch.setattr(evaluate.student_code, "load_FPN_resnet50", lambda: None)
+    monkeypatch.setattr(evaluate.utils, "with_street_classes", lambda _: Road())
+    report = evaluate.evaluate_classes(*street, tmp_path / "out")
+    matrix = model_card.read_confusion(tmp_path / "out" / "confusion.csv")
+    assert matrix.sum() == 3 * 64 * 64 and matrix[8, 3] == 30 * 64 and f"{1 - 30 / 192:.3f}" in report
 
 
 @pytest.mark.parametrize("program", ["training.train", "training.export", "evaluate", "training.model_card"])

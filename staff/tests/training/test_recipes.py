@@ -1,0 +1,186 @@
+"""What is refused before the first step, and with which words."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from staff.models import FILES
+from staff.training import checks, recipes
+from staff.training.recipes import read_recipe
+
+GOOD = """
+architecture: fpn
+encoder: resnet18
+start: none
+stages:
+  - name: first
+    steps: 50
+    batch_size: 2
+    task: {encoder_lr: 1e-4, lr: 2.0e-3}
+    sampling: {crop: [64, 64], mix: {camvid: 0.75, rendered: 0.25}}
+  - name: only
+    steps: 100
+    batch_size: 2
+    task: {encoder_lr: 1.0e-4, lr: 1.0e-3}
+    sampling: {crop: [64, 64], mix: {camvid: 1.0}}
+"""
+
+
+def written(tmp_path: Path, old: str, new: str) -> str:
+    """A recipe file that says ``new`` where GOOD said ``old``."""
+    assert old in GOOD
+    file = tmp_path / "odd.yaml"
+    file.write_text(GOOD.replace(old, new, 1), encoding="utf-8")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("lr: 1.0e-3", "lrr: 1.0e-3", "stage 'only', task.lr: is missing"),
+        ("lr: 1.0e-3", "lr: 1.0e-3, frozn: []", "stage 'only', task.frozn: unknown key"),
+        ("steps: 100", "steps: 100\n    head_of_techer: true", "stage 'only', head_of_techer: unknown key"),
+        ("mix: {camvid: 1.0}", "mix: {camvid: 1.0}, hold: x", "stage 'only', sampling.hold: unknown key"),
+        ("start: none", "start: none\ntask: {}", "task: unknown key"),
+        ("lr: 1.0e-3", "lr: '1e-3'", "stage 'only', task.lr: .*number"),
+        ("lr: 1.0e-3", "lr: -1.0e-3", "stage 'only', task.lr: .*greater than 0"),
+        ("lr: 1.0e-3", "lr: .nan", "stage 'only', task.lr: .*finite"),
+        ("lr: 1.0e-3", "lr: yes", "stage 'only', task.lr: .*number"),
+        ("lr: 1.0e-3", "lr: 1.0e-3, imitate: head", "stage 'only', task.imitate: .*'pyramid' or 'logits'"),
+        (
+            "batch_size: 2\n    task: {encoder_lr: 1.0e-4",
+            "batch_size: 2.5\n    task: {encoder_lr: 1.0e-4",
+            "batch_size",
+        ),
+        ("steps: 100", "steps: 120", "stage 'only', steps: 120 is no multiple of 50"),
+        ("steps: 100", "steps: 0", "stage 'only', steps: .*greater than or equal to 1"),
+        ("[64, 64], mix: {camvid: 1.0}", "[64, 60], mix: {camvid: 1.0}", "sampling.crop.1: 60 is no multiple of 32"),
+        ("camvid: 0.75", "camvid: 0.7", "stage 'first', sampling: the shares of mix add up to 0.95"),
+        ("rendered: 0.25", "cityscapes: 0.25", "stage 'first', sampling.mix.*'cityscapes' is no source"),
+        ("mix: {camvid: 1.0}", "mix: {camvid: 1.0}, scales: [2, 1]", "stage 'only', sampling: scales"),
+        ("name: only", "name: first", "first"),
+        ("name: only", "name: a/b", "stage 'a/b', name"),
+        ("  - name: only", "  - nome: only", "stage 2, name: is missing"),
+        ("steps: 100", "steps: 100\n    head_of_teacher: true", "stage 'only': head_of_teacher needs a teacher"),
+        ("steps: 100", "steps: 100\n    label_check: x/y", "stage 'only': label_check needs labelmefacade"),
+        ("steps: 100", "steps: 100\n    steps: 50", "'steps' is there twice"),
+        ("stages:", "stages: [", "no YAML"),
+        (GOOD, "", "Recipe"),
+        (GOOD, "- 1", "Recipe"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_named_with_file_stage_and_key(tmp_path, old, new, message):
+    with pytest.raises(ValueError, match=rf"(?s)odd\.yaml.*{message}"):
+        read_recipe(written(tmp_path, old, new))
+
+
+def test_numbers_without_a_point_are_numbers():
+    for text, value in (("1e-4", 1e-4), ("2E5", 2e5), ("-3.e-1", -0.3), (".5e1", 5.0), ("1e-4x", "1e-4x")):
+        assert recipes.yaml.load(text, recipes._Loader) == value
+
+
+def test_a_good_recipe_is_read_as_it_is_written(tmp_path):
+    recipe = read_recipe(written(tmp_path, "none", "none"))
+    first, only = recipe.stages
+    assert first.task.encoder_lr == 1e-4 and first.sampling.crop == (64, 64) and only.steps == 100
+    assert recipe.stage_names() == ["first", "only"]
+
+
+def test_an_unknown_recipe_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'fpn_vgg16'.*fpn_vgg19"):
+        read_recipe("fpn_vgg16")
+
+
+def test_every_shipped_recipe_can_be_trained_as_far_as_it_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "check_sources", lambda *_: None)
+    for model in recipes.known_models():
+        recipe = read_recipe(model)
+        checks.check(model, tmp_path, recipe.start)
+        for stage in recipe.stages:
+            validated = recipes.STEPS_PER_EPOCH * stage.val_every_n_epochs
+            last_is_validated = stage.steps % validated == 0
+            assert stage.sampling.include_val or last_is_validated, "the last weights of a stage are validated"
+    assert set(FILES) == set(recipes.known_models())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("architecture: fpn", "architecture: fpm", "no fpm with the encoder resnet18"),
+        ("encoder: resnet18", "encoder: resnet19", "no fpn with the encoder resnet19"),
+        ("lr: 1.0e-3", "lr: 1.0e-3, frozen: [encodr.]", "stage 'only', task.frozen: .*'encodr.'"),
+        ("start: none", "start: nowhere.pt", "start: 'nowhere.pt' is no file"),
+        ("start: none", "start: fpn_resnet50/wid", r"refers to fpn_resnet50/wid\..*wide"),
+        ("start: none", "start: fpn_resnet50", "start: 'fpn_resnet50' is no file"),
+        ("steps: 100", "steps: 100\n    teacher: imagenet", "stage 'only', teacher: 'imagenet' is no file"),
+        ("camvid: 1.0", "camvid/drvie: 1.0", "stage 'only': .*'drvie'"),
+        ("mix: {camvid: 1.0}", "mix: {camvid: 1.0}, hold_out: drvie", "stage 'only': hold_out: .*'drvie'"),
+    ],
+)
+def test_what_a_recipe_refers_to_is_looked_for_first(tmp_path, data, old, new, message):
+    file = written(tmp_path, old, new)
+    with pytest.raises(checks.Mistake, match=rf"(?s){message}"):
+        checks.check(file, data, read_recipe(file).start)
+
+
+def test_a_file_that_can_not_teach_is_refused(tmp_path, data):
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "odd.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    for name in ("odd.pt", "text.pt"):
+        file = written(tmp_path, "steps: 100", f"steps: 100\n    teacher: {tmp_path / name}")
+        with pytest.raises(checks.Mistake, match=f"stage 'only', teacher, .*{name}"):
+            checks.check(file, data, "none")
+
+
+def test_recipes_that_need_each_other_are_refused(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    for name, start in (("a", "b/only"), ("b", "a/only"), ("c", "none")):
+        (tmp_path / f"{name}.yaml").write_text(GOOD.replace("start: none", f"start: {start}"))
+    with pytest.raises(checks.Mistake, match="a/only itself needs a stage of b"):
+        checks.check("a", data, "b/only")
+    later = GOOD.replace("steps: 50", "steps: 50\n    teacher: c/only")
+    (tmp_path / "c.yaml").write_text(later)
+    with pytest.raises(checks.Mistake, match="stage 'first', teacher: c/only is no earlier stage"):
+        checks.check("c", data, "none")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("no val", r"CamVid.val is not a folder.*make train-data"),
+        ("no masks", r"trainannot is not a folder"),
+        ("a mask is missing", r"other_2\.png.*no mask"),
+        ("id 26", r"trainannot.other_2\.png.*26"),
+        ("size", r"trainannot.other_2\.png is 40×48"),
+        ("colour", r"trainannot.other_2\.png.*class ids"),
+        ("no picture", r"train.other_2\.png cannot be read"),
+    ],
+)
+def test_a_fault_in_a_source_is_named_with_its_file(tmp_path, data, fault, message):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    image, mask = (copy / "CamVid" / folder / "other_2.png" for folder in ("train", "trainannot"))
+    labels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+    match fault:
+        case "no val":
+            shutil.rmtree(copy / "CamVid" / "val")
+        case "no masks":
+            shutil.rmtree(copy / "CamVid" / "trainannot")
+        case "a mask is missing":
+            mask.unlink()
+        case "id 26":
+            labels[0, 0] = 26
+            cv2.imwrite(str(mask), labels)
+        case "size":
+            cv2.imwrite(str(mask), labels[::2, ::2])
+        case "colour":
+            cv2.imwrite(str(mask), np.dstack([labels] * 3))
+        case "no picture":
+            image.write_bytes(b"")
+    file = written(tmp_path, "none", "none")
+    with pytest.raises(checks.Mistake, match=rf"(?s)odd\.yaml, stage 'first': .*{message}"):
+        checks.check(file, copy, "none")

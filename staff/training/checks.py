@@ -1,0 +1,95 @@
+"""What is looked at before the first step of a training: the recipe, what it refers to, and every source."""
+
+import pickle
+from pathlib import Path
+
+import torch
+
+from staff.training import recipes
+from staff.training.data import StreetCrops, StreetData
+from staff.training.recipes import STARTS, Recipe, Stage, file_of, read_recipe
+from staff.training.starts import build_teacher, read_state
+from staff.training.task import build_network
+
+
+class Mistake(ValueError):
+    """Something that would stop a training later on, named with its file."""
+
+
+def stage_reference(name: str) -> tuple[str, str] | None:
+    """(MODEL, STAGE) of a start or teacher that names a stage of one of our recipes; None for other names."""
+    model, slash, stage = name.partition("/")
+    return (model, stage) if slash and (recipes.FOLDER / f"{model}.yaml").is_file() else None
+
+
+def check(model: str, data: Path, start: str, until: str | None = None, path: tuple[str, ...] = ()) -> None:
+    """Raise Mistake if a stage of the recipe, up to ``until``, can't be trained on ``data`` from ``start``."""
+    try:
+        recipe = read_recipe(model)
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    file = file_of(model)
+    names = [stage.name for stage in recipe.stages]
+    if until is not None and until not in names:
+        raise Mistake(f"{path[-1]} refers to {model}/{until}. {file} has the stages {', '.join(names)}.")
+    needed = recipe.stages[: None if until is None else names.index(until) + 1]
+    check_network(recipe, file)
+    references = [(start, f"{file}, start", 0)]
+    for index, stage in enumerate(needed):
+        others = {"teacher": stage.teacher, "label_check": stage.label_check}
+        references += [(name, f"{file}, stage {stage.name!r}, {key}", index) for key, name in others.items() if name]
+        check_sources(stage, f"{file}, stage {stage.name!r}", data)
+    for name, where, index in references:
+        if Path(name).is_file() and not where.endswith(", start"):
+            check_teacher(Path(name), where, needed[index])
+        check_reference(name, where, model, names[:index], data, path)
+
+
+def check_sources(stage: Stage, where: str, data: Path) -> None:
+    """Every frame and mask of the stage's sources can be read, and val too if the stage is validated."""
+    try:
+        StreetCrops(stage.sampling, 1, 0, data)
+        if not stage.sampling.include_val:
+            StreetData(stage.sampling, 1, 1, 0, data).val_dataloader()
+    except (OSError, ValueError) as error:
+        raise Mistake(f"{where}: {error}") from error
+
+
+def check_network(recipe: Recipe, file: Path) -> None:
+    """The network exists, and each entry of `frozen` is the beginning of a parameter's name."""
+    try:
+        with torch.device("meta"):
+            network = build_network(recipe.architecture, recipe.encoder)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise Mistake(f"{file}: there is no {recipe.architecture} with the encoder {recipe.encoder}: {error}") from None
+    names = [name for name, _ in network.named_parameters()]
+    for stage in recipe.stages:
+        for prefix in stage.task.frozen:
+            if not any(name.startswith(prefix) for name in names):
+                raise Mistake(f"{file}, stage {stage.name!r}, task.frozen: no parameter's name begins with {prefix!r}.")
+
+
+def check_teacher(file: Path, where: str, stage: Stage) -> None:
+    """The file holds an FPN-ResNet50, with all outputs where they are used."""
+    try:
+        build_teacher(read_state(file), file, stage.task.imitate == "logits" or where.endswith("label_check"))
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        raise Mistake(f"{where}, {file}: {error}") from error
+
+
+def check_reference(name: str, where: str, model: str, earlier: list[str], data: Path, path: tuple[str, ...]) -> None:
+    """``name`` is a known start, a file, or a stage that can be trained before the stage that refers to it."""
+    reference = stage_reference(name)
+    if reference is None:
+        if not (where.endswith(", start") and name in STARTS) and not Path(name).is_file():
+            words = f", or {', '.join(STARTS)}" if where.endswith(", start") else ""
+            raise Mistake(f"{where}: {name!r} is no file and no MODEL/STAGE of a recipe{words}.")
+        return
+    other, stage = reference
+    if other == model:
+        if stage not in earlier:
+            raise Mistake(f"{where}: {name} is no earlier stage of this recipe.")
+    elif other in path:
+        raise Mistake(f"{where}: {name} itself needs a stage of {model}.")
+    else:
+        check(other, data, read_recipe(other).start, stage, (*path, model))
