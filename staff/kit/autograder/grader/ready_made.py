@@ -17,6 +17,7 @@ PACKAGES = {
     "matplotlib",
     "typing_extensions",
     "opt_einsum",
+    "filelock",  # torch brings it, and newer ones run code of theirs in every process that forks
 }
 UFUNCS = ("logaddexp", "logaddexp2")  # NumPy's, which give a sigmoid in one step
 
