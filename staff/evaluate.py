@@ -88,7 +88,8 @@ def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], 
     tiles = []
     with utils.evaluation_mode(model):
         for i in indices:
-            tile = utils.error_map(*predict(model, dataset, i), plain[i][0])
+            predicted, true = predict(model, dataset, i)
+            tile = utils.error_map(predicted, true, plain[i][0])
             cv2.putText(tile, dataset.names[i], (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
             tiles.append(tile)
     height, width = np.max([tile.shape[:2] for tile in tiles], axis=0)

@@ -55,7 +55,7 @@ class Car:
         """Whether the flank (x = ±1) or end (z = ±1) faces the camera, or with slack misses it by that cosine."""
         out = self.pose.rotate(np.array([x, 0, z]) * (self.body.width / 2, 0, self.body.length / 2))
         view = out + np.array([self.pose.x, 0, self.pose.z])
-        return float(out @ view) < slack * np.linalg.norm(out) * np.linalg.norm(view)
+        return float(out @ view) < float(slack * np.linalg.norm(out) * np.linalg.norm(view))
 
 
 def draw_car(p: Painter, rng: np.random.Generator, body: Body, pose: Pose, braking: bool = False) -> None:

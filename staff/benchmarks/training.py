@@ -91,7 +91,7 @@ def fit(task: lightning.LightningModule, data: object) -> None:
 
 def training() -> Iterator[Comparison]:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    task = SegmentationTask(build_network("fpn", "resnet50"), steps=STEPS)
+    task = SegmentationTask(build_network("fpn", "resnet50"), steps=STEPS, encoder_lr=1e-4, lr=1e-3)
     data = StreetData(Sampling(crop=CROP, mix={"rendered": 1.0}), BATCH, STEPS, seed=0)
     example, loader = ExampleTask(), DataLoader(ExampleFrames(), BATCH)
     yield Comparison(

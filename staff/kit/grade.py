@@ -42,8 +42,10 @@ def main() -> None:
             _grade_one(arguments.submission)
     except KeyboardInterrupt:
         sys.exit("Stopped. Run the same command again.")
-    except (ValueError, OSError) as error:
-        sys.exit(printable(f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else str(error)))
+    except OSError as error:
+        sys.exit(printable(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+    except ValueError as error:
+        sys.exit(printable(str(error)))
 
 
 def _arguments() -> argparse.Namespace:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +151,7 @@ class Grading:
     worked: bool = False
 
 
-def grade_all(autograder: Autograder, wanted: dict[str, Path], jobs: int) -> Iterator[tuple[str, Grading]]:
+def grade_all(autograder: Autograder, wanted: dict[str, Path], jobs: int) -> Generator[tuple[str, Grading]]:
     """Grade the submissions (by hash), `jobs` at a time; yield each hash with its grading as it ends.
 
     Closed early, or by Ctrl-C, it ends everything that is running.

@@ -127,7 +127,7 @@ def student_pyproject(text: str) -> str:
 
 def starter_files(root: Path, repository: Repository | None = None) -> dict[str, bytes]:
     """The starter made from the project at `root`, content by path. `FileNotFoundError` names what is missing."""
-    versions = {
+    versions: dict[str, Callable] = {
         "proj2_code/student_code.py": student_code,
         "proj2.ipynb": partial(student_notebook, repository=repository),
     }

@@ -52,7 +52,8 @@ def labelmefacade(data: Path = DATA) -> list[Frame]:
 @cache
 def rendered(index: int) -> Frame:
     """One of ``RENDERED_POOL`` scenes, none of them a scene of the sample."""
-    return render(max(SAMPLE_SEEDS.values()) + 1 + index)
+    image, labels = render(max(SAMPLE_SEEDS.values()) + 1 + index)
+    return image, labels
 
 
 class StreetCrops(Dataset):
@@ -75,7 +76,7 @@ class StreetCrops(Dataset):
         self.transform = get_training_transform(sampling)
 
     def _sources(self, data: Path) -> dict[str, list[Frame] | range]:
-        sources = {}
+        sources: dict[str, list[Frame] | range] = {}
         for name in self.sampling.mix:
             dataset, _, drive = name.partition("/")
             if dataset == "camvid":

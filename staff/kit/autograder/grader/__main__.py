@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests import TESTS
 
@@ -103,7 +104,7 @@ def _run_tests(student: Student, results: Results) -> None:
         results.publish()
 
 
-def _judge(check: Callable, what: str) -> tuple[bool, object]:
+def _judge(check: Callable, what: str) -> tuple[bool, Any]:
     """Return whether a check passed and what it says. Whatever a worker may have made of its answer is a failure."""
     try:
         return True, check() or "As expected."

@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -92,7 +93,7 @@ def _index_size(path: Path) -> int:
 
 
 def _unpack_tar(path: Path, target: Path, allowance: Allowance) -> None:
-    opened = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+    opened: dict[bytes, Callable] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
     with path.open("rb") as file:
         start = file.read(2)
     # Decompressed first, since `tarfile` reads whatever a header claims into memory.

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from . import confinement
 
@@ -90,7 +91,7 @@ def reap() -> tuple[dict[int, tuple[int, float]], bool]:
 def delete(path: Path) -> None:
     """Delete a folder with whatever was made in it: folders nested a thousand deep, or without rights."""
     if path.exists():
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(["rm", "-rf", "--", path], **quiet)
         if path.exists():
             subprocess.run(["chmod", "-R", "u+rwX", "--", path], **quiet)

@@ -58,7 +58,7 @@ class Student:
             "temp_folder": str(temp_folder),
             "shared_memory": shared_memory,
         }
-        self._process = None
+        self._process: subprocess.Popen | None = None
         # If the supervisor is ended from within, what it watched over falls to this process.
         confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)
         self._start()

@@ -8,7 +8,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def dumps(value: object) -> bytes:
     return HEAD.pack(len(header), len(body)) + header + body
 
 
-def loads(frame: bytes) -> object:
+def loads(frame: bytes) -> Any:
     """Return the value in a frame that `dumps` made; `ValueError` if it is anything else."""
     try:
         header, body = HEAD.unpack_from(frame)
