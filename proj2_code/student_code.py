@@ -49,7 +49,7 @@ def create_test_dataset(encoder_name="resnet50"):
 def sigmoid(x):
     """Map each number to a probability: sigmoid(x) = 1 / (1 + e^-x) = e^x / (1 + e^x).
 
-    Write it from the formula, without `torch.sigmoid` and its kin.
+    Write it from the formula, not with a ready-made function such as `torch.sigmoid` or `torch.tanh`.
 
     Args:
         x: tensor of any shape.
@@ -74,7 +74,7 @@ def sigmoid(x):
 def softmax(x, dim=0):
     """Map C numbers to C probabilities: softmax(x)_i = e^(x_i) / (e^(x_1) + ... + e^(x_C)).
 
-    Write it from the formula, without `torch.softmax` and its kin.
+    Write it from the formula, not with a ready-made function such as `torch.softmax` or `torch.logsumexp`.
 
     Args:
         x: tensor of any shape.

@@ -486,7 +486,8 @@ def visualize(**images):
     """Show pictures in one row, each under its name: `visualize(image=frame, cars_mask=mask)`.
 
     Arrays or tensors (any device): H×W×3 pictures in 0..255 or 0..1, or masks H×W, H×W×1 or 1×H×W. A picture that is
-    3×H×W is transposed to H×W×3. Integer values past 0..255 are clipped.
+    3×H×W is transposed to H×W×3. Integer values past 0..255 are clipped. A map of probabilities, H×W with values
+    between 0 and 1, gets a colour bar.
     """
     import matplotlib.pyplot as plt
 
@@ -590,8 +591,10 @@ def _show(ax, image, title):
     image = _as_picture(image)
     # Masks keep one scale, so that an empty one does not look like a full one; label maps spread over theirs.
     scale = {} if image.ndim == 3 else {"vmin": 0, "vmax": max(1, image.max(initial=0)), "interpolation": "nearest"}
-    ax.imshow(image, **scale)
+    drawn = ax.imshow(image, **scale)
     ax.set(title=title, xticks=[], yticks=[])
+    if image.ndim == 2 and ((image > 0) & (image < 1)).any():
+        ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.02, label="probability")
 
 
 def _what_is_seen(values):

@@ -64,6 +64,12 @@ def test_visualize_takes_pictures_and_masks_of_every_layout(shown, given, drawn)
         assert low == 0 and high == max(1, np.max(drawn))  # an empty mask and a full one differ
 
 
+def test_a_probability_gets_a_colour_bar_and_a_mask_none(shown):
+    utils.visualize(probability=torch.linspace(0, 0.8, 30).reshape(1, 5, 6), mask=np.eye(5, 6))
+    *_, bar = axes = shown[0].axes
+    assert len(axes) == 3 and bar.get_ylabel() == "probability" and bar.get_ylim() == (0, 1)
+
+
 def test_visualize_says_what_it_cannot_show(shown):
     with pytest.raises(ValueError, match="2×6×7"):
         utils.visualize(mask=np.zeros((2, 6, 7)))
