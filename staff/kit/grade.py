@@ -32,7 +32,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # not in a notebook
             stream.reconfigure(errors="backslashreplace")
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell that starts it in the background ignores Ctrl-C
+        signal.signal(ending, signal.default_int_handler)
     try:
         if arguments.compare:
             print(compare_grades.compare(*arguments.compare))

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,9 @@ class Autograder:
             return done.stdout, results, done.returncode == 0
 
     def stop(self) -> None:
-        """End all gradings at once, with every process of theirs."""
+        """End all gradings at once, with every process of theirs. A second Ctrl-C does not keep it from that."""
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)
         self._stopped = True
         while children := psutil.Process().children(recursive=True):
             for child in children:
