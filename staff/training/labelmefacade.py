@@ -39,7 +39,7 @@ LABELMEFACADE = get_camvid.Source(
     ),
 )
 
-CAR, IGNORED = 8, 11
+CAR, UNLABELLED = 8, 11
 CAMVID_IDS = {
     (128, 0, 0): 1,  # building
     (128, 128, 0): 1,  # door
@@ -49,7 +49,7 @@ CAMVID_IDS = {
     (128, 64, 0): 3,  # road
     (0, 128, 128): 0,  # sky
     (0, 128, 0): 5,  # vegetation
-    (0, 0, 0): IGNORED,  # various: nobody labelled it, so a car may hide in it
+    (0, 0, 0): UNLABELLED,  # various: nobody labelled it, so a car may hide in it
 }
 """RGB colour in the label images (the table in the README of cvjena/labelmefacade) -> CamVid's class id."""
 
@@ -65,7 +65,7 @@ def read_image(path):
 def to_camvid_ids(colours):
     """Turn a label image (H×W×3 uint8 RGB) into CamVid's ids (H×W uint8). A colour not in the table is ignored: 11."""
     keys = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    ids = np.full(keys.shape, IGNORED, np.uint8)
+    ids = np.full(keys.shape, UNLABELLED, np.uint8)
     for (red, green, blue), id_ in CAMVID_IDS.items():
         ids[keys == (red << 16 | green << 8 | blue)] = id_
     return ids
@@ -155,7 +155,7 @@ def fetch_and_prepare(target, registry, source):
         colours = read_image(original / file)
         ids = to_camvid_ids(colours)
         shares[name] = float(np.mean(ids == CAR))
-        if colours[ids == IGNORED].any():
+        if colours[ids == UNLABELLED].any():
             strange.append(file)
     if strange:
         print(f"LabelMeFacade: colours not in the table count as not labelled in\n{get_camvid.listed(strange)}")

@@ -117,18 +117,21 @@ def claimed() -> list[dict]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_models_score_on_the_sample_what_their_card_says(claimed, tmp_path):
     rows = evaluate.evaluate_all(*model_card.SETS["sample"], tmp_path)
     expected = {(row["model"], row["frame"]): float(row["iou"]) for row in claimed if row["set"] == "sample"}
     assert {(row["model"], row["frame"]): float(row["iou"]) for row in rows} == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.slow
 def test_the_models_score_on_the_test_frames_what_their_card_says(claimed, camvid_dir, tmp_path):
     rows = evaluate.evaluate_all(camvid_dir / "test", camvid_dir / "testannot", tmp_path)
     expected = {(row["model"], row["frame"]): float(row["iou"]) for row in claimed if row["set"] == "test"}
     assert {(row["model"], row["frame"]): float(row["iou"]) for row in rows} == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.slow
 def test_the_model_card_is_what_the_program_writes(claimed):
     lineages = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
     matrix = model_card.read_confusion(ROOT / "models" / "street_classes.csv")

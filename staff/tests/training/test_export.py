@@ -15,6 +15,8 @@ from staff.training.data import WholeFrames, camvid
 from staff.training.task import CAR_OUTPUT, build_network
 from staff.training.weight_files import save_weights
 
+pytestmark = pytest.mark.slow
+
 
 def test_export_folds_batch_normalisation(tmp_path, data, monkeypatch, plain_vgg):
     monkeypatch.setattr(export_module, "read_recipe", lambda _: SimpleNamespace(architecture="fpn", encoder="vgg19_bn"))

@@ -14,6 +14,8 @@ from staff.training.starts import load_matching, load_start
 from staff.training.task import CAR_OUTPUT, build_network
 from staff.training.weight_files import save_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def packed_vgg(tmp_path_factory) -> Path:
