@@ -46,6 +46,7 @@ def without_ids(notebook, minor):
     return notebook
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("minor", [0, 4, 5])
 def test_a_notebook_without_cell_ids_runs_and_gets_them(tmp_path, monkeypatch, capsys, minor):
@@ -76,6 +77,7 @@ def test_a_missing_notebook_is_named(tmp_path, monkeypatch, capsys):
     assert f"{tmp_path / 'proj2.ipynb'} cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scores_that_are_gone_are_said_to_be(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
     small_notebook(tmp_path, "x = 1")
@@ -84,6 +86,7 @@ def test_scores_that_are_gone_are_said_to_be(tmp_path, monkeypatch, capsys):
     assert "Every cell ran" in said and "`scores`" in said and "Code cell" not in said
 
 
+@pytest.mark.slow
 def test_a_dying_kernel_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
     small_notebook(tmp_path, "import os\nos._exit(1)")
@@ -95,6 +98,7 @@ def test_a_dying_kernel_is_reported(tmp_path, monkeypatch, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["proj2.ipynb"]
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_no_error_of_the_runner(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
     # Nor does it matter what another Jupyter calls its kernel of this name.
@@ -110,6 +114,7 @@ def test_a_wrong_answer_is_no_error_of_the_runner(tmp_path, monkeypatch, capsys)
     assert re.search(r"^M +0\.5000 +0\.2500$", capsys.readouterr().out, re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_ctrl_c_stops_the_kernel_and_writes_nothing(tmp_path):
     small_notebook(tmp_path, "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(300)")
@@ -141,6 +146,7 @@ def test_ctrl_c_stops_the_kernel_and_writes_nothing(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pid", "proj2.ipynb"]
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
     small_notebook(tmp_path, SCORES)
@@ -179,6 +185,7 @@ def test_every_program_runs_in_a_notebook(tmp_path):
         assert "usage:" in "".join(o.get("text", "") for o in cell.outputs), cell.source
 
 
+@pytest.mark.slow
 def test_a_magic_that_fails_is_named_too(tmp_path, monkeypatch, capsys):
     """Its error comes without an output of type error."""
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)

@@ -1,5 +1,6 @@
 """zip_submission.py as a student runs it: its own process, in a tree whose path has a blank and an accent."""
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -102,8 +103,13 @@ def test_same_files_give_the_same_bytes(tree):
         "<your_gt_username>",
     ],
 )
-def test_anything_but_a_plain_user_name_is_refused(tree, name):
-    done = run(tree, f"--gt_username={name}")
+def test_anything_but_a_plain_user_name_is_refused(name):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a plain user name"):
+        zip_submission.user_name(name)
+
+
+def test_a_refused_user_name_leaves_no_zip(tree):
+    done = run(tree, "--gt_username=../gburdell3")
 
     refused(done, tree, "is not a plain user name")
     refused(done, tree.parent)
