@@ -5,14 +5,15 @@ The HTML opens offline: it contains its pictures, and formulas are drawn. Nothin
 
     python -m staff.run_notebook              # build/proj2.html, build/proj2.ipynb, build/iou.csv
     python -m staff.run_notebook --in-place   # the same, and the outputs stored in proj2.ipynb
+
+The last chapter of the notebook trains a network for a minute or two. Only a run with --in-place does so. The other one
+is a check, and writes smaller numbers into the cell of the knobs first; the page shows them.
 """
 
 import argparse
 import asyncio
-import base64
 import contextlib
 import csv
-import html
 import io
 import json
 import os
@@ -25,17 +26,14 @@ import warnings
 from pathlib import Path
 
 import nbformat
-from jinja2 import DictLoader
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from matplotlib.font_manager import FontProperties
-from matplotlib.mathtext import math_to_image
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 from staff import ROOT, files
+from staff.notebook_page import NotebookError, to_html
 
 # Runs after the last cell and is not kept: prints the notebook's scores and the frames they belong to.
 SCORES_CODE = """# The scores for iou.csv
@@ -44,22 +42,16 @@ print(_json.dumps([[_model, _frame, float(_iou)] for _model, _ious in scores.ite
                    for _frame, _iou in zip(frame_names, _ious, strict=True)]))
 """
 
-# nbconvert's page without the three scripts that it would load from the network, and with a readable width.
-PAGE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js_requirejs %}{% endblock %}
-{% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
-{% block html_head_css %}<style>
-main { max-width: 1040px; margin: 0 auto; padding: 24px 12px; }
-.jp-RenderedHTMLCommon img { max-width: 100%; }
-.jp-RenderedHTMLCommon img.formula { max-width: none; background: none; }
-.jp-RenderedHTMLCommon .formula-line { text-align: center; margin: 1em 0; overflow-x: auto; }
-</style>{% endblock %}
-"""
+
+SHORT_TRAINING = {"scenes": 4, "steps": 2}  # for the cell "learn-knobs"
 
 
-class NotebookError(Exception):
-    """The notebook did not run to its end; the message says where and why."""
+def shorten(notebook: NotebookNode) -> None:
+    """Set the knobs of the notebook's training to SHORT_TRAINING."""
+    for cell in notebook.cells:
+        if cell.id == "learn-knobs":
+            for name, value in SHORT_TRAINING.items():
+                cell.source = re.sub(rf"^{name} = \d+", f"{name} = {value}", cell.source, flags=re.M)
 
 
 def read(path: Path) -> NotebookNode:
@@ -167,49 +159,6 @@ def _failure(cells: list[NotebookNode], index: int, error: CellExecutionError) -
     )
 
 
-def to_html(notebook: NotebookNode, folder: Path) -> str:
-    """Return a notebook as one HTML page that needs no other file and no network."""
-    notebook = nbformat.from_dict(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = draw_formulas(cell.source)
-    exporter = HTMLExporter(
-        embed_images=True, template_file="offline.html.j2", extra_loaders=[DictLoader({"offline.html.j2": PAGE})]
-    )
-    metadata = {"path": str(folder), "name": "Project 2: Segmentation with CNN"}
-    return exporter.from_notebook_node(notebook, resources={"metadata": metadata})[0]
-
-
-def draw_formulas(markdown: str) -> str:
-    """Replace LaTeX, ``$...$`` and ``$$...$$``, by pictures: MathJax would have to be loaded from the network."""
-    # Code is matched first, so that it stays as it is.
-    pattern = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|\$\$(?P<line>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.S)
-
-    def draw(match: re.Match) -> str:
-        if match["code"]:
-            return match["code"]
-        if match["line"]:
-            # Mathtext has no display style; \dfrac gives a fraction its full size.
-            line = match["line"].replace(r"\frac", r"\dfrac")
-            return f'<div class="formula-line">{_formula(line, size=12)}</div>'
-        return _formula(match["inline"], size=11.5)
-
-    return pattern.sub(draw, markdown)
-
-
-def _formula(latex: str, size: float) -> str:
-    latex = " ".join(latex.split())
-    picture = io.BytesIO()
-    font = FontProperties(size=size, math_fontfamily="cm")
-    try:
-        depth = math_to_image(f"${latex}$", picture, prop=font, dpi=72, format="svg")
-    except ValueError as error:
-        raise NotebookError(f"This formula cannot be drawn: {latex}\n{error}") from error
-    data = base64.b64encode(picture.getvalue()).decode()
-    style = f"vertical-align: {-depth:.1f}pt"
-    return f'<img class="formula" alt="{html.escape(latex)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
-
-
 def to_csv(scores: list[list]) -> str:
     """Return the scores as a table with the columns model, frame and iou."""
     table = io.StringIO()
@@ -240,6 +189,8 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.monotonic()
     try:
         notebook = read(ROOT / "proj2.ipynb")
+        if not options.in_place:
+            shorten(notebook)
         scores = json.loads(execute(notebook, ROOT, question=SCORES_CODE))
         page = to_html(notebook, ROOT)
     except NotebookError as error:

@@ -1,6 +1,7 @@
 """What the maintainers' tests share: the repository's root, the sample scenes, and the real frames where they are."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,35 @@ def camvid_dir():
     if not os.environ.get("CAMVID_DIR"):
         pytest.skip("CAMVID_DIR is not set: no real frames")
     return Path(os.environ["CAMVID_DIR"])
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; without one on this machine the test is skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("there is no chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens a file with the network off: open_page(path, width=1280, **options of the context)."""
+    contexts = []
+
+    def open_it(path, width=1280, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()

@@ -12,7 +12,7 @@ import time
 import nbformat
 import pytest
 
-from staff import ROOT, run_notebook
+from staff import ROOT, notebook_page, run_notebook
 
 SCORES = "scores, frame_names = {'M': [0.5, 0.25]}, ['a', 'b']"
 
@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_formulas_in_code_are_left_alone():
-    assert run_notebook.draw_formulas("`$HOME` and `$PATH`, not $x$").count("<img") == 1
+    assert notebook_page.draw_formulas("`$HOME` and `$PATH`, not $x$").count("<img") == 1
 
 
 # Every program of the project, in a notebook and in a console of any encoding
@@ -234,3 +234,24 @@ def test_a_folder_of_any_name_in_a_console_of_any_encoding(tmp_path, encoding):
     assert b"\nDone in" in done.stdout and b"0.5000" in done.stdout
     with open(os.path.join(root, "build", "iou.csv"), encoding="utf-8") as file:
         assert "É" in file.read()
+
+
+def test_only_a_run_in_place_trains_for_the_full_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
+    knobs = "scenes = 24  # to learn from\nsteps = 30\nlearning_rate = 1e-3\n"
+    cells = [
+        nbformat.v4.new_code_cell(knobs + "print(scenes, steps, learning_rate)", id="learn-knobs"),
+        nbformat.v4.new_code_cell("steps = 30\nscores, frame_names = {'M': [steps]}, ['a']", id="another"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "proj2.ipynb")
+
+    printed = []
+    for options in ([], ["--in-place"]):
+        assert run_notebook.main(options) == 0
+        done = nbformat.read(tmp_path / "build" / "proj2.ipynb", as_version=4)
+        printed.append(done.cells[0].outputs[0].text.split())
+        assert "M,a,30.0" in (tmp_path / "build" / "iou.csv").read_text()
+
+    short = run_notebook.SHORT_TRAINING
+    assert printed == [[str(short["scenes"]), str(short["steps"]), "0.001"], ["24", "30", "0.001"]]
+    assert done.cells[0].source.startswith(knobs)
