@@ -7,13 +7,9 @@ import torch
 
 from staff.training import recipes
 from staff.training.data import StreetCrops, StreetData
-from staff.training.recipes import STARTS, Recipe, Stage, file_of, read_recipe
+from staff.training.recipes import STARTS, Mistake, Recipe, Stage, file_of, read_recipe
 from staff.training.starts import build_teacher, read_state
 from staff.training.task import build_network
-
-
-class Mistake(ValueError):
-    """Something that would stop a training later on, named with its file."""
 
 
 def stage_reference(name: str) -> tuple[str, str] | None:
@@ -24,10 +20,7 @@ def stage_reference(name: str) -> tuple[str, str] | None:
 
 def check(model: str, data: Path, start: str, until: str | None = None, path: tuple[str, ...] = ()) -> None:
     """Raise Mistake if a stage of the recipe, up to ``until``, can't be trained on ``data`` from ``start``."""
-    try:
-        recipe = read_recipe(model)
-    except ValueError as error:
-        raise Mistake(str(error)) from None
+    recipe = read_recipe(model)
     file = file_of(model)
     names = [stage.name for stage in recipe.stages]
     if until is not None and until not in names:

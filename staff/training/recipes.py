@@ -36,6 +36,10 @@ def _known_source(name: str) -> str:
     return name
 
 
+class Mistake(ValueError):
+    """Something that would stop a training later on, named with its file."""
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1e30)]
@@ -188,18 +192,18 @@ def known_models() -> list[str]:
 
 
 def read_recipe(model: str) -> Recipe:
-    """The recipe of a model, checked. Raises ValueError with file, stage and key for whatever is wrong with it."""
+    """The recipe of a model, checked. Raises Mistake with file, stage and key for whatever is wrong with it."""
     file = file_of(model)
     if not file.is_file():
-        raise ValueError(f"No recipe for {model!r}. There are: {', '.join(known_models())}, all, or a YAML file.")
+        raise Mistake(f"No recipe for {model!r}. There are: {', '.join(known_models())}, all, or a YAML file.")
     try:
         words = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is no YAML: {error}") from None
+        raise Mistake(f"{file} is no YAML: {error}") from None
     try:
         return Recipe.model_validate(words)
     except ValidationError as error:
-        raise ValueError("\n".join(_explain(file, words, one) for one in error.errors())) from None
+        raise Mistake("\n".join(_explain(file, words, one) for one in error.errors())) from None
 
 
 def _explain(file: Path, words: Any, error: dict) -> str:

@@ -24,7 +24,7 @@ from staff.training import checks, recipes
 from staff.training.callbacks import Clock, FiniteWeights, History, warm_average
 from staff.training.data import DATA, Frame, StreetCrops, StreetData, labelmefacade
 from staff.training.label_check import ignore_doubtful
-from staff.training.recipes import Recipe, Stage, read_recipe
+from staff.training.recipes import Mistake, Recipe, Stage, read_recipe
 from staff.training.starts import build_teacher, load_matching, load_start, read_state
 from staff.training.street_classes import run_street_classes
 from staff.training.task import NotFiniteError, SegmentationTask, build_network
@@ -77,7 +77,7 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
     try:
         task, description = build_task(recipe, stage, start, arguments)
     except (OSError, ValueError) as error:
-        raise checks.Mistake(f"{folder}: {error}") from error
+        raise Mistake(f"{folder}: {error}") from error
     print(f"{folder.name}: {description}", flush=True)
     model = name_network(recipe.architecture, recipe.encoder)
     history = History(model, lineage_of(Path(start), model), stage, description)
@@ -146,7 +146,7 @@ def resolve(name: str, arguments: argparse.Namespace) -> str:
 def train(model: str, arguments: argparse.Namespace) -> Path:
     """All stages of one recipe, each from the one before; returns the last one's weight file.
 
-    Raises ValueError, before anything is trained, for a mistake in the recipe, its sources or what it refers to.
+    Raises Mistake, before anything is trained, for a mistake in the recipe, its sources or what it refers to.
     """
     checks.check(model, arguments.data, first_start(read_recipe(model), arguments))
     return _train(model, arguments)
@@ -211,7 +211,7 @@ def main() -> None:
     for model in models:
         try:
             print(f"{model}: {train(model, arguments)}")
-        except checks.Mistake as mistake:
+        except Mistake as mistake:
             raise SystemExit(str(mistake)) from mistake
 
 

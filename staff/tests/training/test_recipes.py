@@ -1,6 +1,7 @@
 """What is refused before the first step, and with which words."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from staff.models import FILES
-from staff.training import checks, recipes
+from staff.training import checks, recipes, train
 from staff.training.recipes import read_recipe
 
 GOOD = """
@@ -76,6 +77,15 @@ def written(tmp_path: Path, old: str, new: str) -> str:
 def test_a_mistake_in_a_recipe_is_named_with_file_stage_and_key(tmp_path, old, new, message):
     with pytest.raises(ValueError, match=rf"(?s)odd\.yaml.*{message}"):
         read_recipe(written(tmp_path, old, new))
+
+
+def test_the_program_ends_with_the_message_alone(tmp_path, data, monkeypatch):
+    for new in ("lr: fast", "lr: 1.0e-3, frozen: [nothing]"):
+        file = written(tmp_path, "lr: 1.0e-3", new)
+        monkeypatch.setattr(sys, "argv", ["train", file, "--runs", str(tmp_path / "runs"), "--data", str(data)])
+        with pytest.raises(SystemExit, match=r"odd\.yaml, stage 'only', task\."):
+            train.main()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_numbers_without_a_point_are_numbers():
