@@ -119,12 +119,12 @@ def apply_mask_to_image(image, mask):
     if image.ndim != 3 or image.shape[2] != 3 or mask.shape != (*image.shape[:2], 1):
         raise ValueError(f"The shapes must be H×W×3 and H×W×1, not {tuple(image.shape)} and {tuple(mask.shape)}.")
     masked = mask == 1
-    if not (masked | (mask == 0)).all():
+    if torch.count_nonzero(masked) != torch.count_nonzero(mask):  # NaN is not zero either
         raise ValueError("The mask holds other values than 0 and 1: round a predicted mask first.")
-    result = image.to(torch.int64, copy=True).clamp_(0, 255)  # a copy: the argument stays as it is
-    # Red plus 255 is at least 255, and clipped it is exactly 255. The two other channels do not change.
-    result[..., :1].masked_fill_(masked.to(image.device), 255)
-    return result
+    # A copy, so that the argument stays as it is. uint8 counts modulo 256: 200 + 255 would be 199.
+    result = image.to(torch.int64, copy=True)
+    result[..., :1] += 255 * masked.to(image.device)  # only red changes
+    return result.clamp_(0, 255)
     ### END SOLUTION
 
 
