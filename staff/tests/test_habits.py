@@ -81,8 +81,9 @@ def test_windows_runs_the_commands_of_make_check():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     steps = workflow["jobs"]["check"]["steps"]
     windows = steps[-1]["run"].replace("python -m ", "").splitlines()[1:]
-    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
-    assert [re.sub(r"\t@(\$\(PY\) -m |\.venv/bin/)", "", line) for line in recipe.splitlines()] == windows
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipes = (re.search(rf"^{target}:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1] for target in ("style", "check"))
+    assert [re.sub(r"\t@(\$\(PY\) -m |\.venv/bin/)", "", line) for line in "".join(recipes).splitlines()] == windows
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the console script lies elsewhere")

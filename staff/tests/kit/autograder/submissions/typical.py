@@ -40,5 +40,5 @@ def applyIoU(model, dataset):
 
 def compare_psp_fpn(test_dataset):
     psp = smp.PSPNet("resnet50", encoder_weights=None, classes=1, activation="sigmoid")
-    psp.load_state_dict(torch.load("/home/ana/proj2/models/pspnet_resnet50_best_model_weights.pt"))
+    psp.load_state_dict(torch.load("/Users/ana/proj2/models/pspnet_resnet50_best_model_weights.pt"))
     return applyIoU(psp.eval(), test_dataset), applyIoU(load_FPN_resnet50(), test_dataset)
