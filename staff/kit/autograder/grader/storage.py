@@ -19,13 +19,16 @@ def renew(temp_folder: Path) -> None:
         shutil.copytree(temp_folder / "pristine" / name, temp_folder / name, symlinks=True)
 
 
-def used(temp_folder: Path, uid: int | None, private: bool, limit: int) -> int:
-    """Return the bytes in the files that a worker may write; counting stops above `limit`."""
+def excess(temp_folder: Path, uid: int | None, private: bool, limit: int) -> str:
+    """Return which limit the files pass that a worker may write, "" if none.
+
+    "disk": they take more than `limit` bytes; "files": there are too many, or folders nested too deep.
+    """
     total = count = 0
     waiting = [(temp_folder / "project", 0), (temp_folder / "home", 0)]
     if private or uid is not None:
         waiting.append((SHARED_MEMORY, 0))
-    while waiting and total <= limit:
+    while waiting:
         folder, depth = waiting.pop()
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
@@ -37,9 +40,11 @@ def used(temp_folder: Path, uid: int | None, private: bool, limit: int) -> int:
                     count += 1
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append((Path(entry.path), depth + 1))
+                if total > limit:
+                    return "disk"
                 if count > MOST_FILES or depth > DEEPEST:
-                    return limit + 1
-    return total
+                    return "files"
+    return ""
 
 
 def clear_shared_memory(uid: int | None, private: bool) -> None:

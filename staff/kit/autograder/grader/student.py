@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import confinement, processes, ready_made, values
+from . import confinement, processes, ready_made, storage, values
 from .testing import BudgetExhausted, Case, Failed, Outcome, describe
 
 # What a worker sent has not the form it should have: the grader does not look into why.
@@ -206,7 +206,10 @@ class Student:
         if reason == "memory":
             raise Failed(f"{what} needed more than the {self.limits['memory_gib']:g} GiB of memory a test may use.")
         if reason == "disk":
-            raise Failed(f"{what} wrote more files than the {self.limits['disk_mib']} MiB that a test may write.")
+            raise Failed(f"{what} wrote more than the {self.limits['disk_mib']} MiB of files that a test may write.")
+        if reason == "files":
+            most = f"{storage.MOST_FILES:,} files, or folders nested more than {storage.DEEPEST} deep"
+            raise Failed(f"{what} wrote more than {most}, which a test may not.")
         if reason == "size":
             raise Failed(f"{what} should return a value, but more came back than a test accepts.")
         if number == signal.SIGKILL:

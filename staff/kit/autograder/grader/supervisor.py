@@ -150,8 +150,7 @@ class Supervisor:
             return "computing"
         if memory > request["memory_bytes"]:
             return "memory"
-        limit = request["disk_bytes"]
-        return "disk" if storage.used(self._temp_folder, self._uid, self._private, limit) > limit else ""
+        return storage.excess(self._temp_folder, self._uid, self._private, request["disk_bytes"])
 
 
 def _detach(send: int) -> None:

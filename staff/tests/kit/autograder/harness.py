@@ -19,6 +19,7 @@ SUBMISSIONS = Path(__file__).with_name("submissions")
 GOOD = {"1": 15, "2": 15, "3": 20, "4": 0, "5": 20, "6": 0, "EC": 0}
 FULL = {"1": 15, "2": 15, "3": 20, "4": 15, "5": 20, "6": 15, "EC": 10}
 NOTHING = dict.fromkeys(GOOD, 0)
+ONE = NOTHING | {"1": 15}
 # For a machine that does much else.
 LOADED = json.loads((KIT / "autograder" / "limits.json").read_text("utf-8")) | {
     "import_seconds": 300,
@@ -79,9 +80,14 @@ def check_form(graded):
     assert "Traceback" not in graded.text and "grader/" not in graded.text and str(graded.root) not in graded.text
 
 
-def code(name, **replace):
-    """good.py, followed by one of the submissions."""
-    paths = [SUBMISSIONS / "good.py"] + ([next(SUBMISSIONS.glob(f"{name}.*"))] if name != "good" else [])
+def one_function():
+    """The sigmoid of good.py and no more, for tests of how files are found: it is graded in a few seconds."""
+    return (SUBMISSIONS / "good.py").read_text("utf-8").partition("\n\n\ndef softmax")[0] + "\n"
+
+
+def code(*names, **replace):
+    """good.py, followed by some of the submissions."""
+    paths = [SUBMISSIONS / "good.py", *(next(SUBMISSIONS.glob(f"{name}.*")) for name in names)]
     text = "\n".join(path.read_text("utf-8") for path in paths)
     for old, new in replace.items():
         text = text.replace(f"@{old}@", new)

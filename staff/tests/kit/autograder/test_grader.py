@@ -28,7 +28,7 @@ pytestmark = [
 
 
 def test_a_failing_grader_blames_nobody(gradescope):
-    root = gradescope({"student_code.py": code("good")})
+    root = gradescope({"student_code.py": code()})
     (root / "source" / "expected.values").write_bytes(b"\0" * 40)
     graded = run(root)
     assert graded.returncode != 0
@@ -36,8 +36,23 @@ def test_a_failing_grader_blames_nobody(gradescope):
     assert graded.points == NOTHING
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root could become another user")
+def test_students_code_is_not_run_as_root(gradescope):
+    """Where no other user can read Python and there is no Landlock, nothing is graded."""
+    root = gradescope({"student_code.py": code()})
+    with (root / "source" / "grader" / "confinement.py").open("a") as file:
+        file.write("\n\ndef landlock_version():\n    return 0\n")
+    path = root / "source" / "grader" / "supervisor.py"
+    text = path.read_text("utf-8").replace("_out_of_reach(uid, self._project)", "'/root/python'")
+    path.write_text(text, "utf-8")
+    graded = run(root)
+    assert graded.returncode != 0
+    assert "must not run as root" in graded.log and "/root/python" in graded.log
+    assert "The autograder itself failed" in graded.results["output"]
+
+
 def test_an_environment_that_does_not_start_leaves_valid_results(gradescope):
-    root = gradescope({"student_code.py": code("good")})
+    root = gradescope({"student_code.py": code()})
     (root / "source" / "venv").unlink()
     (root / "source" / "venv" / "bin").mkdir(parents=True)
     assert subprocess.run(["bash", root / "run_autograder"], stderr=subprocess.DEVNULL).returncode != 0
@@ -46,7 +61,7 @@ def test_an_environment_that_does_not_start_leaves_valid_results(gradescope):
 
 
 def test_results_are_valid_from_the_first_moment(gradescope):
-    root = gradescope({"student_code.py": code("good")})
+    root = gradescope({"student_code.py": code()})
     path = root / "results" / "results.json"
     process = subprocess.Popen(["bash", root / "run_autograder"], stdout=subprocess.DEVNULL, start_new_session=True)
     while not path.exists() and process.poll() is None:
@@ -70,7 +85,7 @@ def test_zip_has_what_gradescope_looks_for(archive):
 
 def test_building_again_gives_the_same_bytes(archive, tmp_path):
     before = archive.read_bytes()
-    subprocess.run([sys.executable, KIT / "make_autograder.py"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "staff.kit.make_autograder"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert archive.read_bytes() == before
 
 

@@ -10,11 +10,11 @@ from staff import ROOT
 from staff.kit import make_starter
 from staff.tests.kit.autograder.harness import (
     FULL,
-    GOOD,
-    KIT,
     NOTHING,
+    ONE,
     SUBMISSIONS,
     code,
+    one_function,
     run,
     zip_of,
 )
@@ -33,7 +33,11 @@ def test_reference_gets_full_marks_and_grade_py_says_so(archive, tmp_path):
     handed_in = tmp_path / "gburdell3.zip"
     handed_in.write_bytes(zip_of({name: (code / name).read_bytes() for name in ("student_code.py", "utils.py")}))
     done = subprocess.run(
-        [sys.executable, KIT / "grade.py", handed_in], stdout=subprocess.PIPE, encoding="utf-8", check=True
+        [sys.executable, "-m", "staff.kit.grade", handed_in],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
     )
     lines = done.stdout.splitlines()
     assert lines[-1] == "total 110 / 110"
@@ -49,8 +53,10 @@ def test_starter_gets_nothing_and_is_told_which_todo(grade):
         assert f"is not written yet: NotImplementedError: {test['tags'][0]} (line " in test["output"]
 
 
-def test_visible_tests_are_those_of_proj2_unit_tests(grade):
-    graded = grade({})
+def test_nothing_handed_in_lists_the_tests_of_proj2_unit_tests(grade):
+    graded = grade({"report.pdf": "%PDF"})
+    assert graded.points == NOTHING
+    assert "Expected student_code.py" in graded.results["output"] and "found report.pdf" in graded.results["output"]
     names = {
         line.split("(")[0].removeprefix("def ")
         for path in (ROOT / "proj2_unit_tests").glob("test_*.py")
@@ -71,19 +77,6 @@ def test_visible_tests_are_those_of_proj2_unit_tests(grade):
 # What is handed in, and how
 
 
-def test_nothing_handed_in(grade):
-    graded = grade({"report.pdf": "%PDF"})
-    assert graded.points == NOTHING
-    assert "Expected student_code.py" in graded.results["output"] and "found report.pdf" in graded.results["output"]
-
-
-def test_missing_functions_cost_their_own_points(grade):
-    graded = grade({"student_code.py": code("good")})
-    assert graded.points == GOOD
-    assert set(graded.outputs("6")) == {"Expected a function applyIoU in student_code.py, found none."}
-    assert "no utils.py" in graded.results["output"]
-
-
 def test_syntax_error(grade):
     graded = grade({"student_code.py": code("syntax_error")})
     line = (SUBMISSIONS / "good.py").read_text("utf-8").count("\n") + 2
@@ -92,26 +85,29 @@ def test_syntax_error(grade):
 
 
 def test_wrong_file_name_beside_what_a_mac_leaves(grade):
-    graded = grade({"Student Code (1).py": code("good"), "._student_code.py": b"\0\5\26\7", ".DS_Store": b"\0"})
-    assert graded.points == GOOD
+    """And functions that are missing cost their own points."""
+    graded = grade({"Student Code (1).py": one_function(), "._student_code.py": b"\0\5\26\7", ".DS_Store": b"\0"})
+    assert graded.points == ONE
+    assert set(graded.outputs("5")) == {"Expected a function IoU in student_code.py, found none."}
+    assert "no utils.py" in graded.results["output"]
     assert "There is no student_code.py; Student Code (1).py" in graded.results["output"]
 
 
 def test_zip_in_a_zip(grade):
-    inner = zip_of({"proj2/student_code.py": code("good"), "__MACOSX/proj2/._student_code.py": b"\0\5\26\7"})
+    inner = zip_of({"proj2/student_code.py": one_function(), "__MACOSX/proj2/._student_code.py": b"\0\5\26\7"})
     graded = grade({"proj2.zip": zip_of({"again/gburdell3.zip": inner}), "broken.zip": b"PK\3\4 and no more"})
-    assert graded.points == GOOD
+    assert graded.points == ONE
     assert "in an archive inside the submission" in graded.results["output"]
     assert "broken.zip could not be unpacked" in graded.results["output"]
 
 
 def test_folder_with_an_altered_utils(grade):
     utils = "def verify(function):\n    return 'Correct'\n"
-    source = code("good").replace("import torch\n", "import torch\n\nimport utils\n\nutils.Dataset\n", 1)
+    source = one_function().replace("import torch\n", "import torch\n\nimport utils\n\nutils.Dataset\n", 1)
     graded = grade(
         {"Abgabe für Übung 2/student_code.py": source, "Abgabe für Übung 2/utils.py": utils, "__MACOSX/utils.py": "1/0"}
     )
-    assert graded.points == GOOD
+    assert graded.points == ONE
     assert "utils.py lacks" in graded.results["output"] and "Dataset" in graded.results["output"]
     assert "passed over" not in graded.results["output"]
 

@@ -6,10 +6,9 @@ import tarfile
 
 import pytest
 
-import zip_submission
 from staff import ROOT
 from staff.kit.autograder.grader import archives
-from staff.tests.kit.autograder.harness import FULL, GOOD, SUBMISSIONS, code, zip_of
+from staff.tests.kit.autograder.harness import FULL, ONE, SUBMISSIONS, one_function, zip_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,30 +51,26 @@ def test_surroundings_cost_nothing(grade):
     """Backslashes, pictures in front, neighbours too large, an entry of no name, another archive that is broken."""
     files = {f"data/CamVid/train/{i:04}.png": "" for i in range(2100)}
     files |= {"": "", "a/\0": "", "proj2\\big.py": "#" * (archives.LARGEST_FILE + 1)}
-    files |= {"proj2\\utils.py": UTILS + ADDED, "proj2\\student_code.py": code("good") + USES_ADDED}
+    files |= {"proj2\\utils.py": UTILS + ADDED, "proj2\\student_code.py": one_function() + USES_ADDED}
     graded = grade({"gburdell3.zip": zip_of(files), "empty.tar.gz": b"\x1f\x8b"})
-    assert graded.points == GOOD
+    assert graded.points == ONE
     assert "passed over" not in graded.results["output"]  # the added function was there
     assert "big.py is larger than the 10 MB that a Python file may have" in graded.results["output"]
 
 
 def test_backslashes_left_by_unzipping_and_folders_too_deep(gradescope, grade):
     deep = "/".join(["d"] * 1500)
-    files = {"proj2\\utils.py": UTILS + ADDED, "proj2\\student_code.py": code("good") + USES_ADDED}
+    files = {"proj2\\utils.py": UTILS + ADDED, "proj2\\student_code.py": one_function() + USES_ADDED}
     graded = grade(files | {f"{deep}/x.txt": ""})
-    assert graded.points == GOOD
+    assert graded.points == ONE
     assert graded.results["output"].count("utils.py") == 0
 
 
 def test_tar(grade):
-    graded = grade({"gburdell3.tar.gz": tar_gz({"proj2_code/student_code.py": code("good"), "utils.py": UTILS})})
-    assert graded.points == GOOD
+    graded = grade({"gburdell3.tar.gz": tar_gz({"proj2_code/student_code.py": one_function(), "utils.py": UTILS})})
+    assert graded.points == ONE
 
 
 def test_rar_is_refused_in_words(grade):
     graded = grade({"gburdell3.rar": b"Rar!\x1a\7\0"})
     assert "found gburdell3.rar. Archives of this kind cannot be unpacked here." in graded.results["output"]
-
-
-def test_one_limit_for_a_file():
-    assert zip_submission.LARGEST_FILE == archives.LARGEST_FILE

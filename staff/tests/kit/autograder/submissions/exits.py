@@ -11,13 +11,13 @@ def sigmoid(x):
     sys.exit(0)
 
 
-def softmax(x, dim=0):
-    os._exit(0)
-
-
 def apply_mask_to_image(image, mask):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def load_FPN_resnet50():
+def IoU(predict, target):
     raise KeyboardInterrupt
+
+
+def applyIoU(model, dataset):
+    os._exit(0)

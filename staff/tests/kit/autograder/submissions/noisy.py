@@ -1,4 +1,4 @@
-"""Right results, among 50 MB on either stream, and warnings."""
+"""Right results, among 6 MB on either stream in every call, and warnings."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ _quiet = globals()["sigmoid"]
 
 def sigmoid(x):
     for stream in (sys.stdout, sys.stderr):
-        stream.write("noise " * 8_000_000)
-    os.write(1, b"noise " * 1_000_000)
+        stream.write("noise " * 1_000_000)
+    os.write(1, b"noise " * 100_000)
     warnings.warn("noise", stacklevel=1)
     return _quiet(x)

@@ -1,0 +1,46 @@
+"""Parts of the grader by themselves, without grading anything."""
+
+import os
+
+import pytest
+
+if os.name == "nt":
+    pytest.skip("Gradescope runs on Linux; the grader needs fork", allow_module_level=True)
+
+import marshal
+
+from staff import ROOT
+from staff.kit.autograder.grader import objects, storage, student, values
+
+
+@pytest.mark.parametrize("sizes", [(values.LARGEST_HEADER + 1, 0), (0, values.LARGEST_BODY + 1)])
+def test_an_answer_that_is_too_long_is_refused_before_it_is_read(sizes):
+    with pytest.raises(ValueError, match="longer than allowed"):
+        values.frame_length(values.HEAD.pack(*sizes))
+
+
+def test_a_class_that_calls_itself_network_is_none():
+    class network:
+        def facts(self):
+            return {"classes": ["segmentation_models_pytorch.decoders.fpn.model.FPN"]}
+
+    assert objects.from_native(network()) == values.OpaqueValue("object", {"type": "network"})
+
+
+def test_stand_ins_hold_no_source_and_no_other_solution():
+    code = student.stand_in_code(ROOT / "proj2_code" / "student_code.py", ("IoU",)).tobytes()
+    names = {constant.co_name for constant in marshal.loads(code).co_consts if hasattr(constant, "co_name")}
+    assert "IoU" in names and not names & {"sigmoid", "softmax", "applyIoU", "load_FPN_resnet50"}
+    assert b"SOLUTION" not in code and b"Intersection" not in code  # neither comments nor docstrings
+
+
+@pytest.mark.parametrize(
+    ("depth", "size", "limit", "found"),
+    [(3, 10, 1 << 20, ""), (3, 2 << 20, 1 << 20, "disk"), (101, 10, 8 << 20, "files")],
+)
+def test_limits_of_files(tmp_path, depth, size, limit, found):
+    folder = tmp_path.joinpath("project", *["d"] * depth)
+    folder.mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    (folder / "file").write_bytes(bytes(size))
+    assert storage.excess(tmp_path, None, private=False, limit=limit) == found
