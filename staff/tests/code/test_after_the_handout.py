@@ -270,6 +270,7 @@ def test_a_film_keeps_every_picture_and_says_how_it_went():
 # The network for all classes
 
 
+@pytest.mark.slow
 def test_the_street_model_shares_all_but_its_last_layer(tmp_path, monkeypatch):
     torch.manual_seed(0)
     head = torch.nn.Conv2d(128, 12, 1)
@@ -292,6 +293,7 @@ def test_the_street_model_shares_all_but_its_last_layer(tmp_path, monkeypatch):
     torch.testing.assert_close(logits, maps)
 
 
+@pytest.mark.slow
 def test_the_street_model_says_what_is_wrong(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="encoder resnet50"):
         utils.with_street_classes(torch.nn.Conv2d(3, 1, 1))
