@@ -119,7 +119,7 @@ def apply_mask_to_image(image, mask):
     if image.ndim != 3 or image.shape[2] != 3 or mask.shape != (*image.shape[:2], 1):
         raise ValueError(f"The shapes must be H×W×3 and H×W×1, not {tuple(image.shape)} and {tuple(mask.shape)}.")
     masked = mask == 1
-    if torch.count_nonzero(masked) != torch.count_nonzero(mask):  # NaN is not zero either
+    if torch.count_nonzero(masked | (mask == 0)) < mask.numel():
         raise ValueError("The mask holds other values than 0 and 1: round a predicted mask first.")
     # A copy, so that the argument stays as it is. uint8 counts modulo 256: 200 + 255 would be 199.
     result = image.to(torch.int64, copy=True)
