@@ -29,8 +29,8 @@ def test_what_takes_too_much_is_stopped_and_nothing_stays(grade):
 def test_the_time_for_a_submission_is_limited(grade):
     source = code() + "\nimport time\n\ntime.sleep(2)\n"
     graded = grade({"student_code.py": source}, limits=LOADED | {"total_seconds": 20})
-    assert "the time for the whole submission" in graded.outputs("EC")[-1]
-    assert 0 < graded.results["score"] < 70
+    assert "the time for the whole submission" in graded.outputs("5")[-1]
+    assert 0 < graded.results["score"] < 70  # some was graded before the time was up
 
 
 def test_many_empty_files_in_zips_in_a_zip(gradescope):
