@@ -6,6 +6,7 @@ its keys. Nothing else is accepted, at any level.
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -206,7 +207,7 @@ def read_recipe(model: str) -> Recipe:
         raise Mistake("\n".join(_explain(file, words, one) for one in error.errors())) from None
 
 
-def _explain(file: Path, words: Any, error: dict) -> str:
+def _explain(file: Path, words: Any, error: Mapping[str, Any]) -> str:
     """One mistake in a recipe as `FILE, stage 'NAME', KEY: what is wrong`."""
     location = list(error["loc"])
     where = str(file)
