@@ -381,8 +381,8 @@ def test_what_is_saved_is_in_force_in_the_next_cell(stored, tmp_path):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     edits = {
         "one line more": "code.replace('def sigmoid', '\\n\\ndef sigmoid')",
-        "wrong": "code.replace('(1 + e)', '(2 + e)')",
-        "right again": "code.replace('(2 + e)', '(1 + e)')",
+        "wrong": "code.replace('return e /', 'return 2 * e /')",
+        "right again": "code.replace('return 2 * e /', 'return e /')",
         "no Python": "code + 'def ('",
         "fixed": "code.removesuffix('def (')",
     }

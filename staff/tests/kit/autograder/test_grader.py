@@ -43,11 +43,11 @@ def test_students_code_is_not_run_as_root(gradescope):
     with (root / "source" / "grader" / "confinement.py").open("a") as file:
         file.write("\n\ndef landlock_version():\n    return 0\n")
     path = root / "source" / "grader" / "supervisor.py"
-    text = path.read_text("utf-8").replace("_out_of_reach(uid, self._project)", "'/root/python'")
+    text = path.read_text("utf-8").replace("_out_of_reach(uid, self._project)", "'/private/python'")
     path.write_text(text, "utf-8")
     graded = run(root)
     assert graded.returncode != 0
-    assert "must not run as root" in graded.log and "/root/python" in graded.log
+    assert "must not run as root" in graded.log and "/private/python" in graded.log
     assert "The autograder itself failed" in graded.results["output"]
 
 
