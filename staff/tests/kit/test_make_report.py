@@ -229,6 +229,8 @@ def test_runs_as_a_program(tmp_path, template):
     root = tmp_path / "Entwürfe für später"
     shutil.copytree(ROOT / "staff", root / "staff", ignore=shutil.ignore_patterns("tests", "__pycache__"))
     shutil.copytree(ROOT / "proj2_code", root / "proj2_code", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "data").mkdir()
+    shutil.copy(ROOT / "data" / "get_camvid.py", root / "data")
     command = [sys.executable, "-m", "staff.kit.make_report"]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert run.returncode == 1 and "make run" in run.stderr and "Traceback" not in run.stderr

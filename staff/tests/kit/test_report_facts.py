@@ -70,7 +70,9 @@ def test_layers_that_pspnet_never_runs():
 def test_models_were_trained_as_unequally_as_the_answers_say():
     lineage = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
     starts = {stages[0]["start"] for stages in lineage.values()}
-    crops = {sum(stage["steps"] * stage["batch_size"] for stage in stages) for stages in lineage.values()}
+    # The head for the twelve classes was trained without steps, on maps computed once; the car's network is not its.
+    networks = [[stage for stage in stages if "steps" in stage] for stages in lineage.values()]
+    crops = {sum(stage["steps"] * stage["batch_size"] for stage in stages) for stages in networks}
     assert len(starts) == len(crops) == len(lineage) == 3
 
 
