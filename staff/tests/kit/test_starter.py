@@ -30,9 +30,7 @@ TODO_OF_TEST = {
     "test_compare_psp_fpn": "TO-DO EC: compare_psp_fpn",
 }
 # Blank lines, closing brackets, `return scores`, `raise ValueError(`, and an idiom that the given code shows as well.
-TRIVIAL = re.compile(
-    r"[^\w]*|return \w+|raise \w+\(|with torch\.inference_mode\(\):|with utils\.evaluation_mode\(model\):"
-)
+TRIVIAL = re.compile(r"[^\w]*|return \w+|raise \w+\(|with utils\.evaluation_mode\(model\):")
 
 
 @pytest.fixture(scope="module")
