@@ -1,10 +1,12 @@
-"""What the tests of the students' code share: a small data set on disk."""
+"""What the tests of the students' code and notebook share: a small data set on disk, and the stored notebook."""
 
 import cv2
+import nbformat
 import numpy as np
 import pytest
 
 import utils
+from staff import ROOT
 
 
 @pytest.fixture
@@ -31,3 +33,8 @@ def prepared(street):
         augmentation=utils.get_validation_augmentation(),
         preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn("resnet50")),
     )
+
+
+@pytest.fixture(scope="session")
+def stored():
+    return nbformat.read(ROOT / "proj2.ipynb", as_version=4)

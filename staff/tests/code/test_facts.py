@@ -3,7 +3,6 @@
 import math
 import re
 
-import nbformat
 import pytest
 import segmentation_models_pytorch as smp
 import torch
@@ -12,17 +11,17 @@ from torch import nn
 
 import utils
 from staff import ROOT
+from staff.tests.code.notebook_cells import cell_of
 
 
 def fpn(encoder):
     return smp.FPN(encoder, encoder_weights=None, classes=1, activation="sigmoid").eval()
 
 
-@pytest.fixture(scope="module")
-def answer():
+@pytest.fixture
+def answer(stored):
     """The notebook's answer to Question 2."""
-    cells = nbformat.read(ROOT / "proj2.ipynb", as_version=4).cells
-    return next(cell.source for cell in cells if cell.id == "answer-2")
+    return cell_of(stored, "answer-2").source
 
 
 @pytest.mark.parametrize("encoder", ["vgg19", "resnet50"])

@@ -197,7 +197,7 @@ def test_a_magic_that_fails_is_named_too(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_notebook_can_be_run_from_a_notebook(tmp_path):
     small_notebook(tmp_path, SCORES)
-    place = f"import sys, pathlib\nsys.path.insert(0, {str(ROOT)!r})\nfrom staff import run_notebook\n"
+    place = f"%cd -q {ROOT}\nimport pathlib\nfrom staff import run_notebook\n"
     call = f"run_notebook.ROOT = pathlib.Path({str(tmp_path)!r})\nprint(run_notebook.main([]))"
     outer = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(place + call)])
     run_notebook.execute(outer, tmp_path)

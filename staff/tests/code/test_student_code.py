@@ -102,7 +102,6 @@ def test_a_folder_with_blanks_and_accents_from_elsewhere_with_another_utils_on_t
     (elsewhere / "utils" / "__init__.py").write_text("raise SystemExit('the wrong utils')")
     script = """
         import os, sys
-        sys.path.append(sys.argv[1])
         import student_code, utils
         assert utils.__file__.startswith(sys.argv[1]), utils.__file__
         assert "matplotlib" not in sys.modules
@@ -117,7 +116,7 @@ def test_a_folder_with_blanks_and_accents_from_elsewhere_with_another_utils_on_t
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), str(home / "proj2_code")],
         cwd=elsewhere,
-        env=environment | {"PYTHONIOENCODING": "cp1252", "PYTHONPATH": ""},
+        env=environment | {"PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(home / "proj2_code")},
         capture_output=True,
     )
     assert result.returncode == 0, result.stderr.decode("utf-8", "replace")

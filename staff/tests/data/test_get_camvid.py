@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import pytest
 
 from data import get_camvid
+from staff import ROOT
 from staff.tests.data.local_server import LocalServer
 
 REAL = os.environ.get("CAMVID_DIR")
@@ -281,19 +282,17 @@ CHILD = """
 import dataclasses, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
-sys.path.insert(0, sys.argv[1])
 from data import get_camvid
-source = dataclasses.replace(get_camvid.CAMVID, base_url=sys.argv[4])
-sys.exit(get_camvid.main([], Path(sys.argv[2]), sys.argv[3], source))
+source = dataclasses.replace(get_camvid.CAMVID, base_url=sys.argv[3])
+sys.exit(get_camvid.main([], Path(sys.argv[1]), sys.argv[2], source))
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console, not to one process")
 def test_interruption_keeps_what_is_whole_and_leaves_nothing_else(call, server, registry, target):
     server.faults[LAST] = ["stall"]
-    data = str(get_camvid.DATA.parent)
-    command = [sys.executable, "-c", CHILD, data, str(target), str(registry), server.url]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", CHILD, str(target), str(registry), server.url]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stalled.wait(timeout=60)
         deadline = time.monotonic() + 60
@@ -396,16 +395,8 @@ def test_a_target_that_cannot_be_written_gets_one_message(call, target):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit to stand for a full disk")
 def test_a_disk_that_takes_no_more_gets_one_message(server, registry, target):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
-    command = [
-        sys.executable,
-        "-c",
-        f"{limit}\n{CHILD}",
-        str(get_camvid.DATA.parent),
-        str(target),
-        str(registry),
-        server.url,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-c", f"{limit}\n{CHILD}", str(target), str(registry), server.url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     message = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert message.startswith("CamVid: ") and os.strerror(errno.EFBIG) in message
