@@ -245,9 +245,9 @@ def test_a_folder_of_any_name_in_a_console_of_any_encoding(tmp_path, encoding):
 
 def test_only_a_run_in_place_trains_for_the_full_time(tmp_path, monkeypatch):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
-    knobs = "scenes = 24  # to learn from\nsteps = 30\nlearning_rate = 1e-3\n"
+    knobs = "scenes = 24  # to learn from\nheld_out_scenes = 4\nsteps = 30\nlearning_rate = 1e-3\n"
     cells = [
-        nbformat.v4.new_code_cell(knobs + "print(scenes, steps, learning_rate)", id="learn-knobs"),
+        nbformat.v4.new_code_cell(knobs + "print(scenes, held_out_scenes, steps, learning_rate)", id="learn-knobs"),
         nbformat.v4.new_code_cell("steps = 30\nscores, frame_names = {'M': [steps]}, ['a']", id="another"),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "proj2.ipynb")
@@ -259,6 +259,6 @@ def test_only_a_run_in_place_trains_for_the_full_time(tmp_path, monkeypatch):
         printed.append(done.cells[0].outputs[0].text.split())
         assert "M,a,30.0" in (tmp_path / "build" / "iou.csv").read_text()
 
-    short = run_notebook.SHORT_TRAINING
-    assert printed == [[str(short["scenes"]), str(short["steps"]), "0.001"], ["24", "30", "0.001"]]
+    short = [str(value) for value in run_notebook.SHORT_TRAINING.values()]
+    assert printed == [[*short, "0.001"], ["24", "4", "30", "0.001"]]
     assert done.cells[0].source.startswith(knobs)
