@@ -33,7 +33,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Effort:
-    """How carefully to measure: the number of rounds, and the seconds that each call gets in a round."""
+    """How carefully to measure: the number of rounds, and the seconds that each call gets in a round.
+
+    With 0 seconds, for what takes minutes, a round is one call, and nothing is warmed up.
+    """
 
     rounds: int
     seconds: float
@@ -62,8 +65,7 @@ def measure(comparison: Comparison, effort: Effort) -> list[Result]:
     """Time all calls in turns, so that a busy moment of the machine falls on all of them. One result a rival."""
     calls = [comparison.ours, *(rival.call for rival in comparison.rivals)]
     timers = [Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads()) for call in calls]
-    # The first call warms up: caches, lazy initialisation, the allocator. The second says how many calls fill a round.
-    numbers = [max(1, round(effort.seconds / (timer.timeit(1) and timer.timeit(1)).mean)) for timer in timers]
+    numbers = [calls_in_a_round(timer, effort.seconds) for timer in timers]
     rounds = [
         [timer.timeit(number).mean for timer, number in zip(timers, numbers, strict=True)] for _ in range(effort.rounds)
     ]
@@ -73,6 +75,13 @@ def measure(comparison: Comparison, effort: Effort) -> list[Result]:
         speed = spread(times[k] * rival.work / times[0] for times in rounds)
         results.append(Result(comparison.row, comparison.case, rival.name, seconds, speed, rival.goal))
     return results
+
+
+def calls_in_a_round(timer: Timer, seconds: float) -> int:
+    if not seconds:
+        return 1
+    timer.timeit(1)  # warms up: caches, lazy initialisation, the allocator
+    return max(1, round(seconds / timer.timeit(1).mean))
 
 
 def spread(values: Iterable[float]) -> tuple[float, float, float]:

@@ -49,6 +49,7 @@ def apply_iou(number: int = FRAMES) -> Iterator[Comparison]:
     goals = {"FPN-VGG19": 1.10, "FPN-ResNet50": 1.0, "PSPNet-ResNet50": 1.2}
     for name, network in NETWORKS.items():
         model, pairs = network.load(), frames(network.encoder, number)
+        bare_passes(model, pairs[:1])  # warms up
         yield Comparison(
             "applyIoU",
             f"{name}, {number} frames",

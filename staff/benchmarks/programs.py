@@ -1,10 +1,11 @@
-"""Whole programs, each run in a process of its own: imports, the notebook, grading a class, peak memory."""
+"""Whole programs, each in a process of its own: imports, the notebook, grading a class, peak memory, installing."""
 
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def peak_memory() -> list[tuple[str, float, float]]:
     return [
         (name, *(json.loads(run("-c", PEAK, name, number).splitlines()[-1]) for number in (3, 32))) for name in NETWORKS
     ]
+
+
+def installing() -> list[tuple[str, float]]:
+    """(what, seconds), each done once: the first and second `make run` of a fresh copy, and pip installing the same."""
+    leave = shutil.ignore_patterns(".venv", ".git", "build", "dist", "runs", "CamVid", "__pycache__")
+    with tempfile.TemporaryDirectory() as place:
+        copy, pip_only = Path(place, "project"), Path(place, "pip")
+        shutil.copytree(ROOT, copy, ignore=leave)
+        run("-m", "venv", pip_only)
+        pip = [pip_only / "bin" / "python", "-m", "pip", "install", "-q", "-r", ROOT / "requirements.txt"]
+        commands = {"first `make run`, installing with uv": ["make", "run"], "second `make run`": ["make", "run"]}
+        return [(what, wall_time(command, copy)) for what, command in (commands | {"`pip install`": pip}).items()]
+
+
+def wall_time(command: list, folder: Path) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
 
 
 def machine() -> str:

@@ -73,6 +73,21 @@ def test_speed_is_the_rivals_time_over_ours(monkeypatch):
     ]
 
 
+def test_what_takes_minutes_is_called_once_a_round(monkeypatch):
+    monkeypatch.setattr(harness, "Timer", PretendTimer)
+    calls = []
+    comparison = harness.Comparison("row", "case", lambda: calls.append(1) or 1.0, (harness.Rival("r", lambda: 2.0),))
+    harness.measure(comparison, harness.Effort(rounds=3, seconds=0))
+    assert len(calls) == 3
+
+
+def test_the_page_holds_rows_memory_and_installing():
+    results = [harness.Result("IoU", "384×480", "smp", 0.01, (1.0, 1.5, 2.0), 3)]
+    text = bench.page(results, [("FPN-VGG19", 700.4, 701.2)], [("`pip install`", 181.3)])
+    for line in (bench.table(results), "| FPN-VGG19 | 700 MiB | 701 MiB |", "| `pip install` | 181 s |", "growth.png"):
+        assert line in text
+
+
 def test_the_table_tells_what_was_reached_and_what_fell_short():
     results = [
         harness.Result("IoU", "384×480", "torchmetrics", 0.01, (3.5, 4.0, 4.5), 3),
