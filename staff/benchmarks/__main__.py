@@ -72,11 +72,17 @@ def shortfalls(results: list[Result]) -> str:
     return "\n".join(lines) or "None."
 
 
-def page(results: list[Result], memory: list[tuple[str, float, float]], installing: list[tuple[str, float]]) -> str:
+def page(
+    results: list[Result], memory: list[tuple[str, float, float]], timings: dict[str, list[tuple[str, float]]]
+) -> str:
+    """``timings``: for each title a list of (what, seconds) that were measured once."""
     packages = ("torch", "numpy", "opencv-python-headless", "segmentation-models-pytorch", "albumentations")
     libraries = ", ".join(f"{name} {version(name)}" for name in packages)
     peaks = "\n".join(f"| {name} | {few:.0f} MiB | {many:.0f} MiB |" for name, few, many in memory)
-    installed = "\n".join(f"| {what} | {seconds:.0f} s |" for what, seconds in installing)
+    measured_once = "\n\n".join(
+        f"**{title}**\n\n| | |\n|---|---|\n" + "\n".join(f"| {what} | {seconds:.1f} s |" for what, seconds in rows)
+        for title, rows in timings.items()
+    )
     return f"""\
 # Measured speed
 
@@ -96,11 +102,7 @@ ours is faster. "To reach" is what the project asks of itself.
 |---|---|---|
 {peaks}
 
-**From a fresh copy**, each done once (with packages that are in pip's or uv's cache, much less is fetched):
-
-| what | time |
-|---|---|
-{installed}
+{measured_once}
 
 ![Seconds against the number and the size of frames](growth.png)
 """
@@ -145,7 +147,14 @@ def main() -> None:
     if arguments.quick or arguments.row:
         return
     growth.draw(RESULTS.with_name("growth.png"))
-    text = page(results, programs.peak_memory(), programs.installing())
+    text = page(
+        results,
+        programs.peak_memory(),
+        {
+            "The notebook by section, slowest first": programs.notebook_sections(),
+            "From a fresh copy (packages in the cache of uv or pip are not fetched again)": programs.installing(),
+        },
+    )
     replace(RESULTS, lambda partial: partial.write_text(text, encoding="utf-8"))
     update_readme(short_form(results))
     print(f"Wrote {RESULTS}, and its short form into the README.")

@@ -1,11 +1,13 @@
 """Whole programs, each in a process of its own: imports, the notebook, grading a class, peak memory, installing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,6 +56,22 @@ def notebook() -> Iterator[Comparison]:
     yield Comparison(
         "the whole notebook", "python -m staff.run_notebook", lambda: run("-m", "staff.run_notebook"), (rival,)
     )
+
+
+def notebook_sections() -> list[tuple[str, float]]:
+    """(section, seconds) of one run of the notebook; what comes before its first cell counts as starting."""
+    seconds: dict[str, float] = defaultdict(float)
+    section, last = "starting", time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-m", "staff.run_notebook"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as program:
+        for line in program.stdout:
+            if found := re.match(r"cell +\d+ of \d+ +(.*)", line):
+                now = time.perf_counter()
+                seconds[section] += now - last
+                section, last = found[1], now
+    seconds[section] += time.perf_counter() - last
+    return sorted(seconds.items(), key=lambda item: -item[1])
 
 
 def grading() -> Iterator[Comparison]:
