@@ -85,8 +85,9 @@ def from_native(value, probe=()):
 
 def fingerprint(tensor):
     """Shape, sum and sum of magnitudes: enough to tell one trained tensor from another."""
-    values = tensor.detach().cpu().double()
-    return [list(values.shape), values.sum().item(), values.abs().sum().item()]
+    values = tensor.detach().cpu()
+    sums = (numbers.sum(dtype=torch.float64).item() for numbers in (values, values.abs()))
+    return [list(values.shape), *sums]
 
 
 def _from_tensor(value):
@@ -108,6 +109,13 @@ def _describe_network(network, probe):
     training = [name or "the model itself" for name, module in network.named_modules() if module.training]
     state = {name: fingerprint(tensor) for name, tensor in network.state_dict().items()}
     network.eval()  # its mode is noted: a forgotten eval() need not cost the test of its outputs as well
-    with torch.inference_mode():
-        outputs = [from_native(network(torch.from_numpy(x.copy()))) for x in probe]
+    outputs = [_output(network, x) for x in probe]
     return OpaqueValue("network", {"classes": names, "training": training[:3], "state": state, "outputs": outputs})
+
+
+def _output(network, x):
+    try:
+        with torch.inference_mode():
+            return from_native(network(torch.from_numpy(x.copy())))
+    except Exception as error:
+        return OpaqueValue("error", {"type": type(error).__name__, "message": str(error)[:1000]})

@@ -55,25 +55,31 @@ def resident(pid: int | str) -> tuple[int, int]:
 def sweep(uid: int | None) -> dict[int, tuple[int, float]]:
     """End every process that a worker has left behind; return status and seconds of computing of those that ended.
 
-    A subreaper inherits them all. Nothing here waits for one process: another may hold it back by tracing it.
+    A subreaper inherits them all, so that it has no children only when nothing is left. Nothing here waits for one
+    process: another may hold it back by tracing it.
     """
     ended: dict[int, tuple[int, float]] = {}
-    deadline, killer = time.monotonic() + 10, None
-    while time.monotonic() < deadline:
-        if uid is not None and (killer is None or killer in ended):
-            killer = _kill_all_of(uid)
-        for pid in descendants() - {killer}:
+    deadline, killer, seen = time.monotonic() + 10, None, None
+    while not _wait_for_all(ended, 0.05) and time.monotonic() < deadline:
+        alive = descendants() - {killer}
+        for pid in alive:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        while True:
-            new, left = reap()
-            ended |= new
-            if not left:
-                return ended
-            if not new:
-                break
-        time.sleep(0.005)
+        seen = seen or alive
+        if uid is not None and not alive <= seen and (killer is None or killer in ended):
+            killer = _kill_all_of(uid)  # some of them start new ones
     return ended
+
+
+def _wait_for_all(ended: dict[int, tuple[int, float]], seconds: float) -> bool:
+    """Wait so long for every child to end; return whether all have, and add those that have to `ended`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        new, left = reap()
+        ended |= new
+        if not left or time.monotonic() > deadline:
+            return not left
+        time.sleep(0.002)
 
 
 def reap() -> tuple[dict[int, tuple[int, float]], bool]:
@@ -88,14 +94,13 @@ def reap() -> tuple[dict[int, tuple[int, float]], bool]:
     return ended, True
 
 
-def delete(path: Path) -> None:
-    """Delete a folder with whatever was made in it: folders nested a thousand deep, or without rights."""
-    if path.exists():
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(["rm", "-rf", "--", path], **quiet)
-        if path.exists():
-            subprocess.run(["chmod", "-R", "u+rwX", "--", path], **quiet)
-            subprocess.run(["rm", "-rf", "--", path], **quiet)
+def delete(*paths: Path) -> None:
+    """Delete folders with whatever was made in them: folders nested a thousand deep, or without rights."""
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["rm", "-rf", "--", *paths], **quiet)
+    if left := [path for path in paths if path.exists()]:
+        subprocess.run(["chmod", "-R", "u+rwX", "--", *left], **quiet)
+        subprocess.run(["rm", "-rf", "--", *left], **quiet)
 
 
 def _stat(path: Path) -> list[str]:

@@ -14,8 +14,9 @@ DEEPEST = 100
 
 def renew(temp_folder: Path) -> None:
     """Lay out `project` and `home` in the temporary folder as they were: no test finds what another has left."""
-    for name in ("project", "home"):
-        delete(temp_folder / name)
+    names = ("project", "home")
+    delete(*(temp_folder / name for name in names))
+    for name in names:
         shutil.copytree(temp_folder / "pristine" / name, temp_folder / name, symlinks=True)
 
 

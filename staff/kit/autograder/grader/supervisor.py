@@ -6,6 +6,7 @@ secret. It lies in a session of its own and outlives a grader that is killed, to
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import select
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch  # noqa: F401  (imported once, here, instead of once in every worker)
 
-from . import confinement, processes, storage, values, worker
+from . import confinement, processes, storage, tracing, values, worker
 
 STEP = 0.1  # seconds between two looks at what a worker uses
 NOTHING = values.dumps({})
@@ -27,12 +28,9 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-    sys.path = [entry for entry in sys.path if entry not in ("", os.getcwd())]
 
     setup = values.loads(values.read(requests))
-    for name in setup["preload"]:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    preload(setup["preload"])
     confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)
     supervisor = Supervisor(Path(setup["temp_folder"]), setup["uid"], setup["shared_memory"], requests.fileno())
     replies.write(values.dumps(supervisor.isolation))
@@ -48,6 +46,17 @@ def main() -> None:
         supervisor.close()
 
 
+def preload(names: list[str]) -> None:
+    """Import what is installed of these modules, and get ready to fork."""
+    gc.disable()
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    tracing.trace_ufuncs()
+    gc.enable()
+    gc.freeze()  # what is there now is never garbage; looking at it in a worker would copy the memory it shares
+
+
 class GraderGoneError(Exception):
     """The grader has ended while a worker was running."""
 
@@ -61,6 +70,7 @@ class Supervisor:
         private = storage.SHARED_MEMORY.exists() and storage.SHARED_MEMORY.stat().st_dev != shared_memory
         self._private = private
         storage.renew(temp_folder)
+        worker.defined_in(self._project / worker.OWN_UTILS)
         unreadable = _out_of_reach(uid, self._project) if uid is not None else ""
         self._keep_reading = bool(unreadable)
         landlock = confinement.landlock_version()
@@ -75,6 +85,7 @@ class Supervisor:
         if pid == 0:
             try:
                 _detach(send)
+                worker.settle_in(self._project)
                 writable = [str(self._project), str(self._temp_folder / "home")]
                 confinement.confine(
                     request, self._uid, self._keep_reading, writable, str(self._temp_folder / "weights")
@@ -164,17 +175,15 @@ def _detach(send: int) -> None:
 
 def _out_of_reach(uid: int, project: Path) -> str:
     """Return a path that a worker of this user needs but could not read, or an empty string."""
-    for path in (project, os.__file__, values.np.__file__, sys.modules["torch"].__file__):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                confinement.become(uid)
-                os._exit(0 if os.access(path, os.R_OK) else 1)
-            finally:
-                os._exit(1)
-        if os.waitpid(pid, 0)[1]:
-            return str(path)
-    return ""
+    paths = [str(project), os.__file__, values.np.__file__, str(sys.modules["torch"].__file__)]
+    pid = os.fork()
+    if pid == 0:
+        try:
+            confinement.become(uid)
+            os._exit(next((i for i, path in enumerate(paths) if not os.access(path, os.R_OK)), len(paths)))
+        finally:
+            os._exit(0)
+    return [*paths, ""][os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]
 
 
 if __name__ == "__main__":

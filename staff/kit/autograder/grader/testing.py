@@ -16,6 +16,10 @@ class BudgetExhausted(Failed):
     """The time for the whole submission is used up."""
 
 
+class NotWritten(Failed):
+    """The function that is tested is missing, or says itself that it is not written yet."""
+
+
 @dataclass(frozen=True)
 class Test:
     """One entry of results.json."""
@@ -30,7 +34,10 @@ class Test:
 
 @dataclass(frozen=True)
 class Case:
-    """One call: `label` is its name in messages, `probe` what a returned network is run on, `hint` how to mend it."""
+    """One call: `label` is its name in messages, `probe` what a returned network is run on, `hint` how to mend it.
+
+    raises: the exception that the call should end with, if any.
+    """
 
     label: str
     args: tuple
@@ -38,6 +45,7 @@ class Case:
     grad: bool = False
     probe: tuple = ()
     hint: str = ""
+    raises: str = ""
 
 
 @dataclass
@@ -68,7 +76,7 @@ def best_of(attempt: Callable[[tuple[str, ...]], str], stand_ins: tuple[str, ...
     """Try with the student's own functions, then with the reference's in place of those it builds on."""
     try:
         return attempt(()) or "As expected."
-    except BudgetExhausted:
+    except (BudgetExhausted, NotWritten):
         raise
     except Failed as failure:
         names = " and ".join(stand_ins)

@@ -16,6 +16,7 @@ from . import ready_made
 MOST_NAMES = 200
 _PACKAGE = re.compile(r"[\\/](?:site|dist)-packages[\\/]([^\\/.]+)")
 _calls_of_ufuncs: dict[str, None] = {}
+_looked_through: set[str] = set()
 
 
 class TracedUfunc:
@@ -33,10 +34,15 @@ class TracedUfunc:
 
 
 def trace_ufuncs() -> None:
-    """Put a traced one in the place of every ufunc that is not NumPy's own, in all modules imported so far."""
+    """Put a traced one in the place of every ufunc that is not NumPy's own, in modules imported since the last call.
+
+    The supervisor looks through those that it has preloaded: in a worker this would copy most of the memory they share.
+    """
     own = {id(value): name for name, value in vars(np).items() if isinstance(value, np.ufunc)}
     traced: dict[int, TracedUfunc] = {}
-    for module in list(sys.modules.values()):
+    new = set(sys.modules) - _looked_through
+    _looked_through.update(new)
+    for module in [sys.modules[name] for name in new]:
         module_name = getattr(module, "__name__", "")
         for name, value in list(vars(module).items()) if hasattr(module, "__dict__") else ():
             if type(value) is not np.ufunc or own.get(id(value), name) not in (name, *ready_made.UFUNCS):

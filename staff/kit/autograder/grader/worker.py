@@ -4,6 +4,7 @@ Everything here shares a process with the student's code and may be altered by i
 """
 
 import ast
+import functools
 import importlib.util
 import marshal
 import os
@@ -19,14 +20,14 @@ from .tracing import trace_ufuncs, tracing
 from .values import Tensor, dumps
 
 CODE = "proj2_code"
+OWN_UTILS = "project_code/utils.py"
 # Tracing makes every operator some ten times as slow, so a loop over the pixels of a large mask runs without.
 LARGEST_TRACED = 5000
 
 
 def run(request: dict, project: Path, send: int) -> None:
     """Answer one request in two frames: how importing the submission went, and what its function gave on every case."""
-    _settle_in(project)
-    student, imported = _import(project)
+    student, imported = _import(project, request)
     _send(send, imported)
     try:
         answer = _answer(request, student, project) if student and request["function"] else {}
@@ -35,15 +36,15 @@ def run(request: dict, project: Path, send: int) -> None:
     _send(send, answer)
 
 
-def _settle_in(project):
+def settle_in(project: Path) -> None:
     """Make this a process of the student's: his folders, and nothing of the supervisor's in `__main__`."""
     home = str(project.parent / "home")
     os.environ.update(HOME=home, TMPDIR=home, MPLCONFIGDIR=home, TORCH_HOME=home, XDG_CACHE_HOME=home)
     os.chdir(project)
     tempfile.tempdir = None  # found before this process began, for another user
     sys.modules["__main__"] = types.ModuleType("__main__")  # or multiprocessing's `spawn` would import the supervisor
-    # As at home, where the notebook runs in the root: helper files are found in both.
-    sys.path[:0] = [str(project / CODE), str(project)]
+    # As at home, where the notebook runs in the root: helper files are found in both. The first entry was the grader's.
+    sys.path[:1] = [str(project / CODE), str(project)]
 
 
 def _send(send, answer):
@@ -52,8 +53,8 @@ def _send(send, answer):
         frame = frame[os.write(send, frame) :]
 
 
-def _import(project):
-    """Return the student's module, or None, and what to say of it."""
+def _import(project, request):
+    """Return the student's module, or None, and what to say of it, at length if nothing is to be called."""
     notes = []
     trace_ufuncs()
     path = project / CODE / "student_code.py"
@@ -62,14 +63,17 @@ def _import(project):
             _load_utils(project, notes)
         student = _load(path, "student_code", notes)
     except BaseException as error:
-        return None, {"notes": notes, "broken": _describe_error(error), "functions": []}
-    functions = [name for name, value in vars(student).items() if callable(value)]
-    return student, {"notes": notes, "broken": None, "functions": functions}
+        return None, {"notes": notes, "broken": _describe_error(error)}
+    imported = {"notes": notes, "broken": None}
+    if not request["function"]:
+        imported["functions"] = [name for name, value in vars(student).items() if callable(value)]
+        imported["unwritten"] = _unwritten(student, path)
+    return student, imported
 
 
 def _load_utils(project, notes):
     """Import the student's utils; what is missing in it, or all of it if it fails, comes from the project's own."""
-    own = project / "project_code" / "utils.py"
+    own = project / OWN_UTILS
     try:
         theirs = importlib.import_module("utils")
     except BaseException as error:
@@ -79,14 +83,20 @@ def _load_utils(project, notes):
         theirs = sys.modules["utils"] = _import_file(own)
     # `from proj2_code.utils import …`, which works where the root is on the path, finds the same module.
     sys.modules[f"{CODE}.utils"] = theirs
-    definitions = (ast.FunctionDef, ast.ClassDef)
-    names = [node.name for node in ast.parse(own.read_bytes()).body if isinstance(node, definitions)]
-    lost = [name for name in names if not name.startswith("_") and not hasattr(theirs, name)]
+    lost = [name for name in defined_in(own) if not hasattr(theirs, name)]
     if lost:
         original = _import_file(own)
         for name in lost:
             setattr(theirs, name, getattr(original, name))
         notes.append({"what": f"utils.py lacks {', '.join(lost)}, taken from the project's own", "error": None})
+
+
+@functools.cache  # filled by the supervisor, since parsing takes a while
+def defined_in(path: Path) -> list[str]:
+    """The public functions and classes of a file of the project's own."""
+    definitions = (ast.FunctionDef, ast.ClassDef)
+    names = [node.name for node in ast.parse(path.read_bytes()).body if isinstance(node, definitions)]
+    return [name for name in names if not name.startswith("_")]
 
 
 def _import_file(path):
@@ -116,6 +126,21 @@ def _load(path, name, notes):
     return module
 
 
+def _unwritten(student, path):
+    """The functions that only say that they are not written yet, and what a call of each raises: no need to call it."""
+    found = {}
+    for node in ast.parse(path.read_bytes()).body:
+        match node:
+            case ast.FunctionDef(body=[*before, ast.Raise(exc=ast.Call() as call) as last], decorator_list=[]):
+                alone = len(before) == (ast.get_docstring(node) is not None)
+                code = getattr(getattr(student, node.name, None), "__code__", None)  # it may be another by now
+                here = code is not None and code.co_firstlineno == node.lineno and code.co_filename == str(path)
+                if alone and here and ast.unparse(call.func) == "NotImplementedError":
+                    message = " ".join(str(arg.value) for arg in call.args if isinstance(arg, ast.Constant))
+                    found[node.name] = _error("NotImplementedError", message, last.lineno, path.name)
+    return found
+
+
 def _answer(request, student, project):
     if request["stand_ins"]:
         _put_stand_ins(student, request["stand_ins"], request.pop("stand_in_code"), project)
@@ -133,7 +158,7 @@ def _put_stand_ins(student, names, code, project):
     module = types.ModuleType("stand_in")
     module.__file__ = str(project / CODE / "student_code.py")
     theirs = sys.modules.get("utils")
-    sys.modules["utils"] = _import_file(project / "project_code" / "utils.py")
+    sys.modules["utils"] = _import_file(project / OWN_UTILS)
     exec(marshal.loads(code.tobytes()), vars(module))
     sys.modules["utils"] = theirs
     for name in names:
@@ -182,4 +207,8 @@ def _describe_error(error, project=None):
     except BaseException:
         message = ""
     memory = isinstance(error, MemoryError) or "can't allocate memory" in message or "Cannot allocate memory" in message
-    return {"type": type(error).__name__, "message": message, "line": line, "file": file, "memory": memory}
+    return _error(type(error).__name__, message, line, file, memory)
+
+
+def _error(kind, message, line, file, memory=False):
+    return {"type": kind, "message": message, "line": line, "file": file, "memory": memory}

@@ -38,19 +38,22 @@ VISIBLE = (
 )
 
 
-def _run(student, frames, expected, stand_ins):
-    """Return the metadata of the model and of the data set after applyIoU scored the frames as expected."""
-    model, dataset = OpaqueValue("model"), OpaqueValue("dataset", {"items": frames})
-    (outcome,) = student.call("applyIoU", [Case("applyIoU(model, dataset)", (model, dataset))], stand_ins)
-    expect_scores("applyIoU", outcome.value, expected)
-    model, frames = outcome.args
-    return model.metadata, frames
+def _run(student, runs, stand_ins):
+    """`runs` is a list of frames, expected scores. Return for each the model's metadata and the frames after it."""
+    cases = [
+        Case("applyIoU(model, dataset)", (OpaqueValue("model"), OpaqueValue("dataset", {"items": frames})))
+        for frames, _ in runs
+    ]
+    outcomes = student.call("applyIoU", cases, stand_ins)
+    for outcome, (_, expected) in zip(outcomes, runs, strict=True):
+        expect_scores("applyIoU", outcome.value, expected)
+    return [(model.metadata, frames) for model, frames in (outcome.args for outcome in outcomes)]
 
 
 @test("test_applyIoU", 7, visible=True)
 def scores(student):
     def attempt(stand_ins):
-        model, _ = _run(student, *VISIBLE, stand_ins)
+        ((model, _),) = _run(student, [VISIBLE], stand_ins)
         _check_modes(model)
 
     return best_of(attempt, ("IoU",))
@@ -72,25 +75,21 @@ def order(student):
     one = [_frame(slice(0, 20), slice(0, 10), height=64, width=32)]
 
     def attempt(stand_ins):
-        _run(student, many, [n / (40 - n) for n in overlaps], stand_ins)
-        _run(student, one, [0.5], stand_ins)
-        _run(student, [], [], stand_ins)
+        _run(student, [(many, [n / (40 - n) for n in overlaps]), (one, [0.5]), ([], [])], stand_ins)
 
     return best_of(attempt, ("IoU",))
 
 
 @test("leaves model and data set as they were", 3)
 def unmodified(student):
-    frames, expected = VISIBLE
-
     def attempt(stand_ins):
-        model, dataset = _run(student, frames, expected, stand_ins)
+        ((model, dataset),) = _run(student, [VISIBLE], stand_ins)
         if model["training"] != [True, False]:
             raise Failed(
                 "applyIoU should leave every module in the mode it was in, but the model's modes changed: "
                 "use utils.evaluation_mode."
             )
-        for before, after in zip(frames, dataset, strict=True):
+        for before, after in zip(VISIBLE[0], dataset, strict=True):
             if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
                 raise Failed("applyIoU should leave the frames of the data set as they were, but changed them.")
 
