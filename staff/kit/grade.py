@@ -102,6 +102,7 @@ def _grade_one(given: Path) -> None:
         except BaseException:
             autograder.stop()
             raise
+        autograder.close()
         print(log, end="")
 
 
@@ -123,6 +124,7 @@ def _grade_class(arguments: argparse.Namespace) -> None:
         results = grading.Results(kept, autograder.version)
         try:
             _grade_lines(lines, autograder, results, arguments.jobs)
+            autograder.close()
         except KeyboardInterrupt:
             gradebook.write_table(table, lines, arguments.due)
             left = sum(_gradable(line) and line.results is None for line in lines)

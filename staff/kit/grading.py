@@ -18,7 +18,7 @@ import psutil
 
 from staff import files
 from staff.kit import make_autograder
-from staff.kit.autograder.grader import archives, confinement
+from staff.kit.autograder.grader import archives, confinement, student
 
 
 class Autograder:
@@ -28,36 +28,58 @@ class Autograder:
         """Unpack it into `folder`; build it before if anything in it has changed."""
         archive = _archive()
         self.version = hashlib.sha256(archive.read_bytes() + sys.version.encode()).hexdigest()
-        self._source = folder / "source"
-        shutil.unpack_archive(archive, self._source)
-        (self._source / "venv").symlink_to(sys.prefix)
+        self.source = folder / "source"
+        shutil.unpack_archive(archive, self.source)
         self._work = folder / "work"
         self._work.mkdir(mode=0o755)
         self._stopped = False
+        self._idle: list[subprocess.Popen] = []  # servers that wait for a submission
         confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)  # so that `stop` finds what a grading leaves behind
 
     def grade(self, given: Path) -> tuple[str, dict, bool]:
         """Grade a file or folder. Return the log, what results.json holds, and whether the autograder worked."""
         with tempfile.TemporaryDirectory(prefix="root-", dir=self._work) as place:
             root = Path(place)
-            (root / "source").symlink_to(self._source)
+            (root / "source").symlink_to(self.source)
             _hand_in(given, root / "submission")
-            shutil.copy(self._source / "run_autograder", root)
-            if self._stopped:
-                raise InterruptedError
-            done = subprocess.run(
-                ["bash", root / "run_autograder"],
-                env=os.environ | {"TMPDIR": str(self._work), "PYTHONIOENCODING": "utf-8"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,  # Ctrl-C is for this program alone, which then ends the gradings
-            )
-            if self._stopped:
-                raise InterruptedError
+            worked = self.run(root)
             results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
-            return done.stdout, results, done.returncode == 0
+            return (root / "log").read_text("utf-8", errors="replace"), results, worked
+
+    def run(self, root: Path) -> bool:
+        """Grade ROOT/submission with ROOT/source into ROOT/results and ROOT/log; return whether the autograder worked."""
+        server = self._idle.pop() if self._idle else self._start_server()
+        if self._stopped:
+            raise InterruptedError
+        with contextlib.suppress(BrokenPipeError):
+            server.stdin.write(os.fsencode(root) + b"\n")
+            server.stdin.flush()
+        status = server.stdout.readline()
+        if self._stopped:
+            raise InterruptedError
+        if status:
+            self._idle.append(server)
+        else:
+            server.kill()  # it was ended from within; results.json has what was graded so far
+            server.wait()
+        return status == b"0\n"
+
+    def _start_server(self) -> subprocess.Popen:
+        # The path behind a link, so that a student's process need not be able to read the folder of the link.
+        folder, name = os.path.split(sys.executable)
+        return subprocess.Popen(
+            [os.path.join(os.path.realpath(folder), name), "-s", "-m", "grader.serve"],
+            cwd=self.source,
+            env=student.environment() | {"TMPDIR": str(self._work)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for this program alone, which then ends the gradings
+        )
+
+    def close(self) -> None:
+        """End the servers that wait."""
+        for server in self._idle:
+            server.communicate()
 
     def stop(self) -> None:
         """End all gradings at once, with every process of theirs. A second Ctrl-C does not keep it from that."""

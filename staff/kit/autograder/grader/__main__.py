@@ -16,28 +16,14 @@ from tests import TESTS
 
 from . import processes, submission, values
 from .results import ABOUT_HIDDEN, Results
-from .student import UNREADABLE, Broken, Student
+from .student import PRELOAD, UNREADABLE, Broken, Student
 from .testing import Failed
 
-SOURCE = Path(__file__).resolve().parent.parent
 SECRET = ("grader", "tests", "reference.py", "expected.values")
-# Imported once, before the workers are forked, if the submission mentions them.
-PRELOAD = (
-    "torch",
-    "torchvision",
-    "segmentation_models_pytorch",
-    "albumentations",
-    "cv2",
-    "torchinfo",
-    "tqdm",
-    "matplotlib.pyplot",
-    "scipy.special",
-    "torchmetrics",
-)
 
 
-def main() -> int:
-    root = Path(sys.argv[1]).resolve()
+def grade(root: Path, supervisor: Any = None) -> int:
+    """Grade ROOT/submission, with a supervisor that has been started, if one is given. Return the exit status."""
     results = Results(root / "results" / "results.json", TESTS)
     visible, hidden = (sum(test.points for test in TESTS if test.visible is shown) for shown in (True, False))
     about_hidden = (
@@ -47,7 +33,7 @@ def main() -> int:
     results.notes.append(about_hidden)
     results.publish()
     try:
-        _grade(root, results)
+        _grade(root, results, supervisor)
     except Exception as error:
         traceback.print_exc()
         if isinstance(error, Broken):
@@ -63,12 +49,13 @@ def main() -> int:
     return 0
 
 
-def _grade(root: Path, results: Results) -> None:
+def _grade(root: Path, results: Results, supervisor: Any) -> None:
+    source = (root / "source").resolve()
     uid = _spare_uid() if os.geteuid() == 0 else None
     if uid is not None:
-        _close_off(root)
-    expected = values.loads((SOURCE / "expected.values").read_bytes())
-    limits = json.loads((SOURCE / "limits.json").read_text(encoding="utf-8"))
+        _close_off(root, source)
+    expected = values.loads((source / "expected.values").read_bytes())
+    limits = json.loads((source / "limits.json").read_text(encoding="utf-8"))
     temp_folder = Path(tempfile.mkdtemp(prefix="grading-"))
     try:
         temp_folder.chmod(0o755)
@@ -78,9 +65,9 @@ def _grade(root: Path, results: Results) -> None:
             _fail_all(results, str(reason))
             return
         results.notes += found.notes
-        submission.lay_out(found, SOURCE / "project", temp_folder / "pristine", uid)
+        submission.lay_out(found, source / "project", temp_folder / "pristine", uid)
         processes.delete(temp_folder / "unpacked")
-        student = Student(SOURCE, temp_folder, _preload(found), uid, limits, expected)
+        student = Student(source, temp_folder, _preload(found, source), uid, limits, expected, supervisor)
         try:
             _report_isolation(student.isolation, uid)
             _run_tests(student, results)
@@ -123,10 +110,10 @@ def _fail_all(results: Results, message: str) -> None:
         results.record(i, False, message)
 
 
-def _preload(found: submission.Submission) -> list[str]:
+def _preload(found: submission.Submission, source: Path) -> list[str]:
     mentioned = [name for name in PRELOAD if found.mentions(name.partition(".")[0])]
     if found.mentions("utils"):
-        own = (SOURCE / "project" / "proj2_code" / "utils.py").read_text(encoding="utf-8")
+        own = (source / "project" / "proj2_code" / "utils.py").read_text(encoding="utf-8")
         mentioned += [name for name in PRELOAD if name in own and name not in mentioned]
     if found.mentions("torch.compile"):
         mentioned.append("torch._dynamo")  # two seconds, which every worker would spend again
@@ -142,9 +129,9 @@ def _spare_uid() -> int:
     return uid
 
 
-def _close_off(root: Path) -> None:
+def _close_off(root: Path, source: Path) -> None:
     """Take from other users what the student's code must not read, or write."""
-    for path in [*(SOURCE / name for name in SECRET), root / "submission_metadata.json"]:
+    for path in [*(source / name for name in SECRET), root / "submission_metadata.json"]:
         if path.exists():
             path.chmod(0o700 if path.is_dir() else 0o600)
     (root / "results").chmod(0o755)
@@ -161,4 +148,4 @@ def _report_isolation(isolation: dict, uid: int | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(grade(Path(sys.argv[1]).resolve()))

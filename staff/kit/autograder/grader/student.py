@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,19 @@ HINTS = (
         "an absolute path exists on your computer alone, so write it from the project's root, as in models/name.pt",
     ),
 )
+# Imported once, before the workers are forked, if the submission mentions them.
+PRELOAD = (
+    "torch",
+    "torchvision",
+    "segmentation_models_pytorch",
+    "albumentations",
+    "cv2",
+    "torchinfo",
+    "tqdm",
+    "matplotlib.pyplot",
+    "scipy.special",
+    "torchmetrics",
+)
 CLOSING_SECONDS = 30  # for the supervisor, to end what a worker left
 
 
@@ -45,8 +59,16 @@ class Student:
     """The submission, reached through the supervisor; what it returns is untrusted data."""
 
     def __init__(
-        self, source: Path, temp_folder: Path, preload: list[str], uid: int | None, limits: dict, expected: dict
+        self,
+        source: Path,
+        temp_folder: Path,
+        preload: list[str],
+        uid: int | None,
+        limits: dict,
+        expected: dict,
+        supervisor: Any = None,
     ):
+        """supervisor: one that has been started (see `serve`)."""
         self.limits, self.expected, self.isolation = limits, expected, {}
         self.timeouts = 0
         self._deadline = time.monotonic() + limits["total_seconds"]
@@ -61,10 +83,10 @@ class Student:
             "temp_folder": str(temp_folder),
             "shared_memory": shared_memory,
         }
-        self._process: subprocess.Popen | None = None
         # If the supervisor is ended from within, what it watched over falls to this process.
         confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)
-        self._start()
+        self._process = supervisor or self._launch()
+        self._begin()
 
     def close(self) -> None:
         """End the supervisor, and with it every process of the submission."""
@@ -174,7 +196,7 @@ class Student:
         what = function or "Importing student_code.py"
         frames = self._exchange(request)
         if frames is None:
-            self._start()
+            self._restart()
             raise Failed(f"{what} should return, but the process that ran it was ended from within.")
         try:
             ending, imported, answer = map(values.loads, frames)
@@ -247,32 +269,25 @@ class Student:
             raise Failed(f"{what} should return, but crashed with {signal.Signals(number).name}.")
         raise Failed(f"{what} should return, but ended its process with exit code {ending['code']}.")
 
-    def _start(self):
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            processes.sweep(self._uid)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "GRADESCOPE"))}
-        environment |= {
-            "HF_HUB_OFFLINE": "1",
-            "NO_ALBUMENTATIONS_UPDATE": "1",
-            "MPLBACKEND": "Agg",
-            "CUDA_VISIBLE_DEVICES": "",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONUTF8": "1",
-            "TORCH_COMPILE_DISABLE": "1",  # torch.compile needs a C++ compiler; so it returns the function as it is
-        }
-        self._process = subprocess.Popen(
+    def _restart(self):
+        self._process.kill()
+        self._process.wait()
+        processes.sweep(self._uid)
+        self._process = self._launch()
+        self._begin()
+
+    def _launch(self):
+        return subprocess.Popen(
             [sys.executable, "-s", "-m", "grader.supervisor"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=self._source,
-            env=environment,
+            env=environment(),
             start_new_session=True,
             preexec_fn=partial(confinement.make_shared_memory_private, self.limits["disk_mib"] << 20),
         )
+
+    def _begin(self):
         try:
             self._process.stdin.write(values.dumps(self._setup))
             self._process.stdin.flush()
@@ -288,6 +303,22 @@ class Student:
                 f"the student's code must not run as root, but no other user can read {self.isolation['unreadable']}: "
                 "put Python and its packages where every user can read them, or use Linux 5.13 or newer with Landlock."
             )
+
+
+def environment() -> dict[str, str]:
+    """The environment variables for the supervisor and its workers."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "GRADESCOPE"))}
+    return kept | {
+        "HF_HUB_OFFLINE": "1",
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        "MPLBACKEND": "Agg",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+        "TORCH_COMPILE_DISABLE": "1",  # torch.compile needs a C++ compiler; so it returns the function as it is
+    }
 
 
 def stand_in_code(path: Path, names: tuple[str, ...]) -> np.ndarray:

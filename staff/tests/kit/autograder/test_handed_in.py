@@ -125,4 +125,4 @@ def test_links_are_not_followed(gradescope):
 def test_files_that_are_no_python(grade, content):
     graded = grade({"student_code.py": content})
     assert graded.points == NOTHING
-    assert graded.returncode == 0
+    assert graded.worked
