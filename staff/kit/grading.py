@@ -47,7 +47,7 @@ class Autograder:
             return (root / "log").read_text("utf-8", errors="replace"), results, worked
 
     def run(self, root: Path) -> bool:
-        """Grade ROOT/submission with ROOT/source into ROOT/results and ROOT/log; return whether the autograder worked."""
+        """Grade ROOT/submission by ROOT/source into ROOT/results and ROOT/log. Return whether the autograder worked."""
         server = self._idle.pop() if self._idle else self._start_server()
         if self._stopped:
             raise InterruptedError
