@@ -78,7 +78,8 @@ def _unpack_zip(path: Path, target: Path, allowance: Allowance) -> None:
         raise ValueError("too many entries")
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            parts = None if info.is_dir() else parts_of(info.filename)
+            # Not `is_dir`, which fails on an empty name before Python 3.12.
+            parts = None if info.filename.endswith("/") else parts_of(info.filename)
             if parts and _wanted(parts[-1]):
                 _copy(lambda info=info: archive.open(info), parts, info.file_size, target, allowance)
 

@@ -110,7 +110,9 @@ def zip_of(files):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            entry = zipfile.ZipInfo("any")
+            entry.filename = name  # also one that ZipInfo would not take, such as an empty one
+            archive.writestr(entry, content)
     return buffer.getvalue()
 
 

@@ -2,12 +2,15 @@
 
 import io
 import os
+import subprocess
+import sys
 import tarfile
 
 import pytest
 
 from staff import ROOT
-from staff.kit.autograder.grader import archives
+from staff.kit.autograder.grader import archives, processes
+from staff.tests.kit.autograder import harness
 from staff.tests.kit.autograder.harness import FULL, ONE, SUBMISSIONS, one_function, zip_of
 
 pytestmark = [
@@ -17,6 +20,7 @@ pytestmark = [
 
 UTILS = (ROOT / "proj2_code" / "utils.py").read_text("utf-8")
 ADDED = "\n\ndef added():\n    return 1\n"  # to a student's own utils.py
+NEST = "import os\nfor _ in range(2100):\n    os.mkdir('d')\n    os.chdir('d')\n"  # deeper than a path may be long
 USES_ADDED = "import utils\n\nutils.added()\n"
 AROUND_IT = {
     "proj2_code/helpers/checks.py": "def require(fine):\n    if not fine:\n        raise ValueError('no such mask')\n",
@@ -58,10 +62,12 @@ def test_surroundings_cost_nothing(grade):
     assert "big.py is larger than the 10 MB that a Python file may have" in graded.results["output"]
 
 
-def test_backslashes_left_by_unzipping_and_folders_too_deep(gradescope, grade):
-    deep = "/".join(["d"] * 1500)
+def test_backslashes_left_by_unzipping_and_folders_too_deep(autograder, gradescope):
     files = {"proj2\\utils.py": UTILS + ADDED, "proj2\\student_code.py": one_function() + USES_ADDED}
-    graded = grade(files | {f"{deep}/x.txt": ""})
+    root = gradescope(files)
+    subprocess.run([sys.executable, "-c", NEST], cwd=root / "submission", check=True)
+    graded = harness.grade(autograder, root)
+    processes.delete(root / "submission" / "d")  # pytest could not
     assert graded.points == ONE
     assert graded.results["output"].count("utils.py") == 0
 

@@ -14,7 +14,7 @@ from proj2_code import utils
 from proj2_code.utils import evaluation_mode
 
 warnings.simplefilter("error")
-time.sleep(0.5)  # a slow import
+time.sleep(0.1)  # a slow import
 
 _floating = lambda x: x if x.is_floating_point() else x.float()  # noqa: E731
 sigmoid = lambda x: (torch.tanh(_floating(x).double() / 2) / 2 + 0.5).to(_floating(x).dtype)  # noqa: E731

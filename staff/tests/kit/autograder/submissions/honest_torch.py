@@ -55,7 +55,7 @@ def apply_mask_to_image(image, mask):
     mask = np.array(mask).reshape(image.shape[:2]) if mask.size == image[..., 0].size else mask
     require(mask.shape == image.shape[:2] and ((mask == 0) | (mask == 1)).all())
     red, green, blue = cv2.split(image.astype(np.float64))
-    red = cv2.min(cv2.add(red, 255 * mask.astype(np.float64)), np.float64(255))
+    red = cv2.threshold(cv2.add(red, 255 * mask.astype(np.float64)), 255, 255, cv2.THRESH_TRUNC)[1]
     return torch.from_numpy(cv2.merge([red.reshape(mask.shape), green, blue]).astype(np.int64))
 
 
