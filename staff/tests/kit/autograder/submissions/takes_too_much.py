@@ -11,6 +11,8 @@ MARK = "left-@MARK@"
 
 
 def apply_mask_to_image(image, mask):
+    if image.shape != (2, 3, 3):
+        raise ValueError("once is enough")
     for _ in range(4):
         if os.fork() == 0:
             block = mmap.mmap(-1, 400 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
