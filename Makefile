@@ -30,7 +30,7 @@ run: .venv/ready data ## execute the notebook: build/proj2.html and build/iou.cs
 	@$(PY) -m staff.run_notebook
 
 check: style ## style, imports, types and the fast tests
-	@$(PY) -m pytest -q -m "not slow" proj2_unit_tests staff/tests
+	@$(PY) -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist loadfile proj2_unit_tests staff/tests
 
 style: .venv/staff-ready ## ruff, the floors of the imports, types
 	@$(PY) -m ruff check

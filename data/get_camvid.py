@@ -22,7 +22,6 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from multiprocessing import TimeoutError as NoResultYet
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -55,7 +54,6 @@ class Source:
     workers: int = 8  # files fetched at the same time
     timeout: tuple[float, float] = (5, 20)  # seconds to wait for a connection, and for the next packet on it
     retries: int = 2  # further attempts for a file; pooch waits 1, 2, ... seconds before them
-    patience: float = 8  # seconds without any answer (looking up a name alone can take several time-outs)
 
 
 CAMVID = Source(
@@ -141,24 +139,18 @@ def place(source, target, folder):
 
 def reason(error):
     """Say why a download failed, where possible in the words of requests."""
-    response = getattr(error, "response", None)
+    words, response = str(error), getattr(error, "response", None)
     if response is not None:
         return f"the server answered {response.status_code} {response.reason}"
-    if "hash of downloaded file" in str(error):
+    if "hash of downloaded file" in words:
         return "what came has a wrong checksum (SHA-256) and was rejected"
-    if "timed out" in str(error) and "roxy" not in str(error):
+    if "timed out" in words and "roxy" not in words:
         return "the connection stalled"
-    if "Connection broken" in str(error) or "Connection aborted" in str(error):
+    if "Connection broken" in words or "Connection aborted" in words:
         return "the connection broke off"
     cause = error.args[0] if error.args else error
     words = re.sub(r"HTTPS?Connection\([^)]*\): ", "", str(getattr(cause, "reason", None) or cause))
     return f"{type(error).__name__}: {words}"
-
-
-def unreachable(source, why):
-    """The error for a server that nothing comes from."""
-    setting = next(setting for word, setting in SETTINGS.items() if word in why)
-    return DataError(f"no connection to {source.base_url} ({why}).\n{setting}\n{source.advice}")
 
 
 def download(names, registry, target, source):
@@ -171,55 +163,50 @@ def download(names, registry, target, source):
     import requests
     from tqdm import tqdm
 
+    try:
+        requests.head(source.base_url, timeout=source.timeout)
+    except OSError as error:
+        why = reason(error)
+        setting = next(setting for word, setting in SETTINGS.items() if word in why)
+        raise DataError(f"no connection to {source.base_url} ({why}).\n{setting}\n{source.advice}") from None
+
     def fetch(name):
+        if stopped.is_set() or len(faults) >= MAX_FAULTS:
+            return
         try:
-            return name, None if stopped.is_set() else Path(cache.fetch(name, downloader=http))
-        except Exception as error:
-            return name, error
+            file, place = Path(cache.fetch(name, downloader=http)), target / destination(name)
+            file.chmod(0o644)  # pooch's temporary files can be read by their owner only
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+            bar.update()
+        except (requests.RequestException, ValueError) as error:
+            faults.append(f"{name}: {reason(error)}")
+        except Exception:  # such as a full disk
+            stopped.set()
+            raise
 
     pooch.get_logger().setLevel("WARNING")
-    faults, answered, stopped, started = [], threading.Event(), threading.Event(), time.monotonic()
-    http = pooch.HTTPDownloader(timeout=source.timeout, hooks={"response": lambda *_, **__: answered.set()})
+    http, faults, stopped = pooch.HTTPDownloader(timeout=source.timeout), [], threading.Event()
     # The threads of a ThreadPool are daemons: a stalled one cannot hold up Ctrl-C, as in a ThreadPoolExecutor.
     with (
         temp_folder(target) as folder,
-        ThreadPool(min(source.workers, len(names))) as pool,
+        ThreadPool(source.workers) as pool,
         tqdm(total=len(names), desc=source.title, unit="file", ascii=True) as bar,
     ):
         cache = pooch.create(folder, source.base_url, registry=registry, retry_if_failed=source.retries)
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)  # pooch would too, but two of its threads may collide
-        results = pool.imap_unordered(fetch, names)
+        work = pool.map_async(fetch, names, chunksize=1)
         try:
-            while bar.n + len(faults) < len(names) and len(faults) < MAX_FAULTS:
-                try:
-                    name, result = results.next(timeout=0.2)  # short waits: on Windows a long one holds up Ctrl-C
-                except NoResultYet:
-                    if not answered.is_set() and time.monotonic() - started > source.patience:
-                        raise unreachable(source, f"no answer in {source.patience:g} s") from None
-                    continue
-                if isinstance(result, Path):
-                    result.chmod(0o644)  # pooch's temporary files can be read by their owner only
-                    (target / destination(name)).parent.mkdir(parents=True, exist_ok=True)
-                    result.replace(target / destination(name))
-                    bar.update()
-                elif not isinstance(result, requests.RequestException | ValueError) and "certificate" not in str(
-                    result
-                ):
-                    raise result  # such as a full disk
-                elif not answered.is_set():
-                    raise unreachable(source, reason(result))
-                else:
-                    faults.append(f"{name}: {reason(result)}")
+            while not work.ready():
+                work.wait(0.2)  # short waits: on Windows a long one holds up Ctrl-C
+            work.get()
         finally:
             stopped.set()
-            with contextlib.suppress(StopIteration, NoResultYet):  # a thread at work would make its folder anew
-                while True:
-                    results.next(timeout=1)
-        arrived = bar.n
+            work.wait(1)  # a thread at work would make its folder anew
     if faults:
         raise DataError(
-            f"{arrived} of {len(names)} files arrived from {source.base_url}, but\n{listed(faults)}\n{source.advice}"
+            f"{bar.n} of {len(names)} files arrived from {source.base_url}, but\n{listed(faults)}\n{source.advice}"
         )
 
 

@@ -1,6 +1,10 @@
 """What the maintainers' tests share: the repository's root, the sample scenes, and the real frames where they are."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: let each compute on one core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 from pathlib import Path
 

@@ -219,7 +219,7 @@ def test_a_mask_of_another_size_is_named_with_both_sizes(street):
         utils.Dataset(images, masks)[0]
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_read_the_same(prepared, start):
     if start not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"this system does not {start}")

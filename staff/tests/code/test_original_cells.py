@@ -12,6 +12,8 @@ import pytest
 
 from staff import ROOT, run_notebook
 
+pytestmark = pytest.mark.slow
+
 SETUP = """
 import os
 import math

@@ -90,6 +90,7 @@ def test_another_utils_imported_before_is_named(monkeypatch, tmp_path):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+@pytest.mark.slow
 def test_a_folder_with_blanks_and_accents_from_elsewhere_with_another_utils_on_the_path(tmp_path):
     home = tmp_path / "José's Übung 2"
     (home / "proj2_code").mkdir(parents=True)

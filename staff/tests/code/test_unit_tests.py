@@ -245,7 +245,14 @@ WRONG = [
 @pytest.mark.parametrize(
     ("unit_test", "signature", "body", "sentence"),
     [
-        pytest.param(unit_test, signature, body, sentence, id=f"{unit_test.__name__}-{body}")
+        pytest.param(
+            unit_test,
+            signature,
+            body,
+            sentence,
+            id=f"{unit_test.__name__}-{body}",
+            marks=[pytest.mark.slow] if bodies is WRONG_COMPARISONS else [],
+        )
         for unit_test, signature, bodies in WRONG
         for body, sentence in bodies.items()
     ],
@@ -277,6 +284,7 @@ def test_error_of_a_solution_comes_through(monkeypatch, unit_test):
         unit_test()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [".", "proj2_code"])
 def test_pytest_runs_them_without_network(folder):
     program = """

@@ -232,6 +232,7 @@ def test_verify_reads_utils_again_only_where_it_has_changed(monkeypatch, tmp_pat
     assert "Correct" in module.verify(lambda: None) and module.Dataset is not before and module.MORE == 1
 
 
+@pytest.mark.slow
 def test_both_names_of_utils_are_one_module():
     program = "import {}\nfrom proj2_code.utils import evaluation_mode\nimport utils, proj2_code.utils as other\n"
     program += "assert utils is other and utils.evaluation_mode is evaluation_mode"

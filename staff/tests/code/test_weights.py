@@ -31,6 +31,7 @@ LOADERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", LOADERS)
 def test_networks_load_their_own_weights(no_network, monkeypatch, tmp_path, file):
     load, architecture, encoder, parameters = LOADERS[file]
@@ -172,6 +173,7 @@ TABLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", TABLES)
 def test_summary_has_the_numbers_of_the_handout(capsys, file):
     model = LOADERS[file][0]()

@@ -1,9 +1,15 @@
 """A real HTTP server on this machine that serves files from memory and misbehaves on request."""
 
+import hashlib
 import ssl
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def write_registry(path, files):
+    """Write pooch's registry of `files` ({name: bytes})."""
+    path.write_text("".join(f"{name} sha256:{hashlib.sha256(data).hexdigest()}\n" for name, data in files.items()))
 
 
 class LocalServer(ThreadingHTTPServer):
@@ -12,6 +18,7 @@ class LocalServer(ThreadingHTTPServer):
     Attributes:
         faults: {name: [what to do at each request in turn, then serve]}, of "corrupt" (one byte wrong), "cut" (half the
             body, then close), "stall" (half the body, then nothing), "mute" (no answer) and numbers (HTTP statuses).
+            The name "" is for requests of the header only.
         hits: how often each name was asked for.
         stalled: set once a request has been left hanging.
         meeting: a barrier that every request waits at, or None.
@@ -67,6 +74,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.hang()
         else:
             self.answer(200, body)
+
+    def do_HEAD(self):
+        if self.server.faults.get(""):
+            self.hang()
+        else:
+            self.answer(200, b"")
 
     def answer(self, status, body, send=None):
         self.send_response(status)

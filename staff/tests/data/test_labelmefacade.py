@@ -1,18 +1,15 @@
 """staff/training/labelmefacade.py on small made-up originals behind a real local server."""
 
-import dataclasses
-import hashlib
 import io
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from staff.tests.data.local_server import LocalServer
+from staff.tests.data.local_server import LocalServer, write_registry
 from staff.training import labelmefacade as lmf
 
 REAL = os.environ.get("LABELMEFACADE_DIR")
@@ -64,11 +61,6 @@ CHOSEN = set(lmf.choose({name: 0.0 if name.startswith("empty") else 0.1 for name
 PARTS = (("images", ".jpg"), ("annot", ".png"))
 
 
-@pytest.fixture(autouse=True)
-def _no_folder_at_hand(monkeypatch):
-    monkeypatch.delenv("LABELMEFACADE_DIR", raising=False)
-
-
 @pytest.fixture
 def server():
     with LocalServer(originals(STREETS)) as running:
@@ -76,20 +68,12 @@ def server():
 
 
 @pytest.fixture
-def target(tmp_path):
-    return tmp_path / "é data" / "LabelMeFacade"
-
-
-@pytest.fixture
-def call(server, target, tmp_path, capsys):
-    def run(*arguments, **patience):
+def call(server, tmp_path, call_main):
+    def run(*arguments, **changes):
         registry = tmp_path / "registry.txt"
         if not registry.exists():
-            lines = (f"{name} sha256:{hashlib.sha256(data).hexdigest()}\n" for name, data in server.files.items())
-            registry.write_text("".join(lines))
-        source = dataclasses.replace(lmf.LABELMEFACADE, **{"base_url": server.url, **patience})
-        status = lmf.main(list(arguments), target, registry, source)
-        return SimpleNamespace(status=status, **capsys.readouterr()._asdict())
+            write_registry(registry, server.files)
+        return call_main(lmf.main, lmf.LABELMEFACADE, registry, arguments, **{"base_url": server.url} | changes)
 
     return run
 
@@ -252,11 +236,8 @@ def test_takes_a_prepared_folder_as_it_is(call, server, target, tmp_path, monkey
     assert "4 already there" in call("--from", str(folder)).out
 
 
-def test_copies_a_prepared_folder_where_links_are_refused(call, target, tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError("A required privilege is not held by the client")
-
-    monkeypatch.setattr(Path, "symlink_to", refuse)
+@pytest.mark.usefixtures("refuse_links")
+def test_copies_a_prepared_folder_where_links_are_refused(call, target, tmp_path):
     folder = prepared(tmp_path / "prepared")
     assert f"4 copied from {folder}" in call("--from", str(folder)).out
     shutil.rmtree(folder)

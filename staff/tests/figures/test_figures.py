@@ -189,14 +189,12 @@ def test_fpn_interpolation(monkeypatch):
     """Three steps down the pyramid, then 0 + 1 + 2 + 3 in the segmentation blocks, then the head."""
     modes, interpolate = [], torch.nn.functional.interpolate
 
-    def record(x, size=None, scale_factor=None, mode="nearest", *args, **kwargs):
+    def record(x, size=None, scale_factor=None, mode="nearest", *args, **options):
         modes.append(mode)
-        return interpolate(x, size, scale_factor, mode, *args, **kwargs)
+        return interpolate(x, size, scale_factor, mode, *args, **options)
 
-    model = smp.FPN("resnet50", encoder_weights=None).eval()
-    with monkeypatch.context() as patch, torch.inference_mode():
-        patch.setattr(torch.nn.functional, "interpolate", record)
-        model(torch.zeros(1, 3, 64, 64))
+    monkeypatch.setattr(torch.nn.functional, "interpolate", record)
+    run(smp.FPN, "resnet50")
     blocks = sum(sizes.FPN_UPSAMPLINGS)
     assert modes == [sizes.FPN_PYRAMID_MODE] * 3 + [sizes.FPN_BLOCK_MODE] * blocks + [sizes.FPN_HEAD_MODE]
 

@@ -225,6 +225,7 @@ def test_notebook_has_the_cells_that_the_report_shows():
     assert set(all_cells()) <= code
 
 
+@pytest.mark.slow
 def test_runs_as_a_program(tmp_path, template):
     root = tmp_path / "Entwürfe für später"
     shutil.copytree(ROOT / "staff", root / "staff", ignore=shutil.ignore_patterns("tests", "__pycache__"))

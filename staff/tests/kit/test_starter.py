@@ -160,11 +160,13 @@ def test_code_given_to_students_is_the_references(starter):
     assert {re.search('"(.*)"', line)[1] for line in todos} == {*TODO_OF_TEST.values(), "TO-DO EC: load_PSP_resnet50"}
 
 
+@pytest.mark.slow
 def test_unit_tests_fail_with_the_todo_and_nothing_else(starter, tmp_path):
     verdicts = run_unit_tests(starter / "proj2_code", tmp_path / "report.xml")
     assert verdicts == {test: f"NotImplementedError: {todo}" for test, todo in TODO_OF_TEST.items()}
 
 
+@pytest.mark.slow
 def test_verify_cells_say_wrong_with_the_todo(starter):
     notebook = nbformat.read(starter / "proj2.ipynb", as_version=4)
     sources = [cell.source for cell in notebook.cells]
@@ -185,6 +187,7 @@ def test_verify_cells_say_wrong_with_the_todo(starter):
         assert '"Wrong"' in verdict and TODO_OF_TEST[test.strip("() ")] in verdict
 
 
+@pytest.mark.slow
 def test_the_references_two_files_turn_every_unit_test_green(starter, tmp_path):
     solved = tmp_path / "proj2"
     shutil.copytree(starter, solved)
