@@ -24,11 +24,7 @@ class Model:
 
 NETWORKS = {
     "FPN-VGG19": Model(
-        student_code.load_FPN_vgg19,
-        "vgg19",
-        "fpn_vgg19",
-        "vgg19_best_model_weights.pt",
-        (0.9223, 0.9312, 0.9415),
+        student_code.load_FPN_vgg19, "vgg19", "fpn_vgg19", "vgg19_best_model_weights.pt", (0.9223, 0.9312, 0.9415)
     ),
     "FPN-ResNet50": Model(
         student_code.load_FPN_resnet50,

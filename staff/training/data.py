@@ -63,12 +63,7 @@ class StreetCrops(Dataset):
     """
 
     def __init__(
-        self,
-        sampling: Sampling,
-        length: int,
-        seed: int,
-        data: Path = DATA,
-        photographs: list[Frame] | None = None,
+        self, sampling: Sampling, length: int, seed: int, data: Path = DATA, photographs: list[Frame] | None = None
     ):
         self.sampling, self.length, self.seed = sampling, length, seed
         self.photographs = photographs

@@ -21,7 +21,7 @@ WRITTEN = {
                 "clear of.",
                 "**Medicine**: the outline of a tumour or an organ in a scan gives its place and volume, for "
                 "diagnosis and for planning a treatment.",
-            ),
+            )
         ],
         source="FCN paper, section 1; frame: the notebook’s test set, CamVid (Brostow et al., 2009) if fetched",
     ),
@@ -38,7 +38,7 @@ WRITTEN = {
                 "probabilities; both grow with their own input and are differentiable, so that a loss can train "
                 "through them.",
                 "For two classes they are one and the same: the softmax of (z, 0) is (σ(z), 1 − σ(z)).",
-            ),
+            )
         ],
         source="follows from the two formulas",
     ),
@@ -49,8 +49,8 @@ WRITTEN = {
                 "still recognisable. **Outside** nothing changes, since the mask is 0 there.",
                 "**Clipping** keeps the sum in 0..255: a pixel with red 40 would get 295, which no 8-bit image can "
                 "hold.",
-            ),
-        ],
+            )
+        ]
     ),
     "2.1a": Answer(
         [
@@ -59,21 +59,13 @@ WRITTEN = {
                 "left out and the maps of several stages go to the decoder.",
                 "All four are encoders of segmentation_models_pytorch, and swapping them in means changing one "
                 "argument.",
-            ),
+            )
         ],
         source="the papers named in the table; encoder list of segmentation_models_pytorch",
         tables=[
             [
-                (
-                    "ResNeXt-50",
-                    "Xie et al. 2017, arXiv 1611.05431",
-                    "Bottlenecks with grouped convolutions",
-                ),
-                (
-                    "DenseNet-121",
-                    "Huang et al. 2017, arXiv 1608.06993",
-                    "A layer reads all earlier ones of its block",
-                ),
+                ("ResNeXt-50", "Xie et al. 2017, arXiv 1611.05431", "Bottlenecks with grouped convolutions"),
+                ("DenseNet-121", "Huang et al. 2017, arXiv 1608.06993", "A layer reads all earlier ones of its block"),
                 (
                     "MobileNetV2",
                     "Sandler et al. 2018, arXiv 1801.04381",
@@ -84,7 +76,7 @@ WRITTEN = {
                     "Tan and Le 2019, arXiv 1905.11946",
                     "Found by search; B1 to B7 are scaled from it",
                 ),
-            ],
+            ]
         ],
     ),
     "2.1b": Answer(
@@ -100,7 +92,7 @@ WRITTEN = {
                 "last, largest one. The FPN brings all levels to 256 channels with 1 × 1 convolutions, adds them "
                 "along the top-down pathway, and predicts from the sum of its levels. (The FPN paper predicts on each"
                 " level independently; the sum is from Kirillov et al. 2019.)",
-            ),
+            )
         ],
         source="U-Net paper, section 2; FPN paper, section 3; Kirillov et al. 2019, arXiv 1901.02446, section 3",
     ),
@@ -113,27 +105,15 @@ WRITTEN = {
                 "Overlapping regions share their computation: a 10 × 10 map of AlexNet’s scores takes 22 ms, more "
                 "than five times as fast as patch by patch (1.2 ms each). A 1 × 1 convolution scores the classes; "
                 "upsampling brings them back to the pixels.",
-            ),
+            )
         ],
         source="FCN paper, sections 3.1 and 4.1, Table 1 (which counts the converted layers in)",
         tables=[
             [
-                (
-                    "FCN-AlexNet",
-                    "8",
-                    "57 million",
-                ),
-                (
-                    "FCN-VGG16",
-                    "16",
-                    "134 million",
-                ),
-                (
-                    "FCN-GoogLeNet",
-                    "22",
-                    "6 million",
-                ),
-            ],
+                ("FCN-AlexNet", "8", "57 million"),
+                ("FCN-VGG16", "16", "134 million"),
+                ("FCN-GoogLeNet", "22", "6 million"),
+            ]
         ],
     ),
     "2.2a": Answer(
@@ -144,29 +124,10 @@ WRITTEN = {
                 "into one vector for the whole image; a mask needs the maps themselves.",
                 "Without them the encoder has 20.0 of the original’s 143.7 million parameters and takes frames of any"
                 " size.",
-            ),
+            )
         ],
         source="VGG paper, Table 1, column E; model summary of the notebook",
-        tables=[
-            [
-                (
-                    "16",
-                    "16",
-                ),
-                (
-                    "18",
-                    "16",
-                ),
-                (
-                    "5",
-                    "5",
-                ),
-                (
-                    "3",
-                    "0",
-                ),
-            ],
-        ],
+        tables=[[("16", "16"), ("18", "16"), ("5", "5"), ("3", "0")]],
     ),
     "2.2b": Answer(
         [
@@ -177,37 +138,19 @@ WRITTEN = {
                 "brought to 256 channels by a 1 × 1 convolution, is added.",
                 "All four levels then go to 96 × 120 and are summed. The head scores that map with a 1 × 1 "
                 "convolution and enlarges it bilinearly by a factor of four.",
-            ),
+            )
         ],
         source="model summary of the notebook; FPN paper, section 3; sum of levels: Kirillov et al. 2019, "
         "arXiv 1901.02446",
         tables=[
             [
-                (
-                    "384 × 480",
-                    "12 × 15",
-                ),
-                (
-                    "192 × 240",
-                    "24 × 30",
-                ),
-                (
-                    "96 × 120",
-                    "48 × 60",
-                ),
-                (
-                    "48 × 60",
-                    "96 × 120",
-                ),
-                (
-                    "24 × 30",
-                    "96 × 120",
-                ),
-                (
-                    "12 × 15",
-                    "384 × 480",
-                ),
-            ],
+                ("384 × 480", "12 × 15"),
+                ("192 × 240", "24 × 30"),
+                ("96 × 120", "48 × 60"),
+                ("48 × 60", "96 × 120"),
+                ("24 × 30", "96 × 120"),
+                ("12 × 15", "384 × 480"),
+            ]
         ],
     ),
     "2.3a": Answer(
@@ -217,61 +160,18 @@ WRITTEN = {
                 "convolution in the first bottleneck of layers 2, 3 and 4. **Decoder**: as with VGG-19, doubled from "
                 "12 × 15 to 96 × 120, then enlarged by a factor of four. The name counts 49 convolutions and the "
                 "fully connected layer, not the shortcuts’ four.",
-            ),
+            )
         ],
         source="ResNet paper, Table 1; model summary",
         tables=[
+            [("49", "49"), ("4", "4"), ("53", "53"), ("16", "16"), ("1", "1"), ("1", "0")],
             [
-                (
-                    "49",
-                    "49",
-                ),
-                (
-                    "4",
-                    "4",
-                ),
-                (
-                    "53",
-                    "53",
-                ),
-                (
-                    "16",
-                    "16",
-                ),
-                (
-                    "1",
-                    "1",
-                ),
-                (
-                    "1",
-                    "0",
-                ),
-            ],
-            [
-                (
-                    "192 × 240",
-                    "64",
-                ),
-                (
-                    "96 × 120",
-                    "64",
-                ),
-                (
-                    "96 × 120",
-                    "256",
-                ),
-                (
-                    "48 × 60",
-                    "512",
-                ),
-                (
-                    "24 × 30",
-                    "1024",
-                ),
-                (
-                    "12 × 15",
-                    "2048",
-                ),
+                ("192 × 240", "64"),
+                ("96 × 120", "64"),
+                ("96 × 120", "256"),
+                ("48 × 60", "512"),
+                ("24 × 30", "1024"),
+                ("12 × 15", "2048"),
             ],
         ],
     ),
@@ -286,12 +186,10 @@ WRITTEN = {
                 "**Blocks**: 1 × 1, 3 × 3, 1 × 1 convolutions with batch normalisation, against plain 3 × 3 ones with"
                 " none.",
                 "**Shrinking**: strided convolutions and an early drop to a quarter, against five max-poolings.",
-            ),
+            )
         ],
         source="model summaries of the notebook; ResNet paper, sections 3 and 4.1; VGG paper, section 2.1",
-        tables=[
-            [(*size_cells(model), f"{4 * PARAMETERS[model] / 1e6:.2f} MB") for model in (FPN_VGG19, FPN_RESNET50)],
-        ],
+        tables=[[(*size_cells(model), f"{4 * PARAMETERS[model] / 1e6:.2f} MB") for model in (FPN_VGG19, FPN_RESNET50)]],
     ),
     "2.4a": Answer(
         [
@@ -323,7 +221,7 @@ WRITTEN = {
                 "decoder combines the deep maps, which know what, with the shallow ones, which know where.",
                 "**The end is made for the task.** The decoder’s maps are of things: cars, and also road, trees and "
                 "sky, which tell where cars can be.",
-            ),
+            )
         ],
         source="the notebook’s maps; FCN paper, section 4.2; FPN paper, section 1",
     ),
@@ -338,7 +236,7 @@ WRITTEN = {
                 "the union larger and costs a little less. A frame marked as car all over still scores low.",
                 "**Background does not help.** If 3 % of a frame is car, an empty mask has a pixel accuracy of 97 %, "
                 "but an IoU of 0.",
-            ),
+            )
         ],
         source="GIoU paper, sections 1 and 3",
     ),
@@ -348,7 +246,7 @@ WRITTEN = {
                 "**Pred Mask1.** Both share the same pixels with the true mask, so the intersections are equal. Pred "
                 "Mask2 marks one region more, outside the true mask. It enlarges the union, and the same numerator "
                 "over a larger denominator is a lower IoU.",
-            ),
+            )
         ],
         source="definition of IoU",
     ),
@@ -366,7 +264,7 @@ WRITTEN = {
                 "convolution, enlarges it and appends it to the map, so that every pixel is classified with the whole"
                 " scene in view.",
                 "In the paper a dilated ResNet (stride 8) and an auxiliary loss during training come with it.",
-            ),
+            )
         ],
         source="PSPNet paper, sections 3.1 to 3.3 and 4",
     ),

@@ -41,11 +41,7 @@ def answer_table(part: str, number: int = 0) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("name", "architecture", "encoder"),
-    [
-        (FPN_VGG19, smp.FPN, "vgg19"),
-        (FPN_RESNET50, smp.FPN, "resnet50"),
-        (PSP_RESNET50, smp.PSPNet, "resnet50"),
-    ],
+    [(FPN_VGG19, smp.FPN, "vgg19"), (FPN_RESNET50, smp.FPN, "resnet50"), (PSP_RESNET50, smp.PSPNet, "resnet50")],
 )
 def test_sizes_and_costs_are_those_of_the_models(name, architecture, encoder):
     with torch.device("meta"):

@@ -219,11 +219,7 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 @needs_make
 @pytest.mark.parametrize(
     ("target", "command"),
-    [
-        ("lab", "-m jupyterlab proj2.ipynb"),
-        ("test", "-m pytest proj2_unit_tests"),
-        ("data", "data/get_camvid.py"),
-    ],
+    [("lab", "-m jupyterlab proj2.ipynb"), ("test", "-m pytest proj2_unit_tests"), ("data", "data/get_camvid.py")],
 )
 def test_make_targets_set_the_environment_up_and_run_their_command(starter, target, command):
     planned = subprocess.run(["make", "-n", target], cwd=starter, capture_output=True, encoding="utf-8", check=True)
