@@ -1,4 +1,4 @@
-"""Score the three models on a folder of CamVid's format: `python -m staff.evaluate --images DIR --masks DIR`.
+"""Score the models on a folder of CamVid's format: `python -m staff.evaluate --images DIR --masks DIR`.
 
 Without folders: the handout's test frames, or the rendered sample where CamVid has not been fetched. Leaves
 `scores.csv` (per frame and, as frame "all", over the data set: IoU, precision, recall) and `worst_MODEL.png`, a contact
@@ -114,7 +114,7 @@ def row(model: str, frame: str, counts: Counts) -> dict:
 
 
 def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[dict]:
-    """Evaluate the three models, write the CSV and the contact sheets to ``out``, return the CSV's rows."""
+    """Evaluate all models, write the CSV and the contact sheets to ``out``, return the CSV's rows."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, network in NETWORKS.items():
@@ -150,10 +150,11 @@ def main() -> None:
         print(evaluate_classes(images, masks, arguments.out))
         return
     rows = evaluate_all(images, masks, arguments.out)
-    print(f"\n{'model':18}{'frame':24}{'IoU':>8}{'precision':>11}{'recall':>8}")
+    widest = max(map(len, NETWORKS)) + 2
+    print(f"\n{'model':{widest}}{'frame':24}{'IoU':>8}{'precision':>11}{'recall':>8}")
     for entry in rows:
         if entry["frame"] == "all" or len(rows) <= 30:
-            print("{model:18}{frame:24}{iou:>8}{precision:>11}{recall:>8}".format(**entry))
+            print("{model:{widest}}{frame:24}{iou:>8}{precision:>11}{recall:>8}".format(widest=widest, **entry))
     print(f"All frames: {arguments.out / 'scores.csv'}")
 
 

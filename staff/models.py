@@ -1,4 +1,8 @@
-"""The three shipped networks and what is known of each, once."""
+"""The shipped networks and what is known of each. Evaluation, export, model card and benchmarks take them from here.
+
+A network that is not the course's own is added here too: its loader (smp's network and `utils.load_weights`, as in
+`student_code.py`) stands in this file, and it has no `handout`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +17,17 @@ MODELS = ROOT / "models"
 
 @dataclass(frozen=True)
 class Model:
-    """One shipped network: its loader, encoder, weight file in `models/`, and the course's IoU of 2021 a test frame."""
+    """One shipped network."""
 
     load: Callable[[], nn.Module]
     encoder: str
+    """smp's name of the encoder."""
     recipe: str
+    """The recipe's name, which is ARCHITECTURE_ENCODER as smp names them."""
     file: str
-    handout: tuple[float, float, float]
+    """The weight file in `models/`."""
+    handout: tuple[float, float, float] | None = None
+    """IoU of the course's weights of 2021 on the three test frames."""
 
 
 NETWORKS = {

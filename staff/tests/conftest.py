@@ -13,6 +13,12 @@ import pytest
 from staff import ROOT
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def sample_dirs():
     """The folders (frames, masks) of the three rendered scenes."""

@@ -75,6 +75,8 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
 
     Raises ValueError too for weights that do not tell how they were trained: the card would tell of others.
     """
+    if "fast_dev_run" in weights.parts:
+        raise ValueError(f"{weights} was trained for two steps, to try the recipe: export what a real run left.")
     recipe = read_recipe(model)
     state = car_only(read_state(weights))
     refuse_not_finite(state, weights)

@@ -1,4 +1,4 @@
-"""Measure the three models and write their card: `python -m staff.training.model_card`.
+"""Measure the models and write their card: `python -m staff.training.model_card`.
 
 Needs CamVid's val split and test frames (`make train-data`). Writes to `models/`: `scores.csv`, how each frame of val,
 test and sample is met; `street_classes.csv`, the confusion matrix of the twelve classes on val; `README.md`, from both
@@ -38,7 +38,7 @@ TEST_HEAD = """\
 |---|---|---|---|
 """
 CARD = """\
-# The three models
+# The models
 
 Networks of segmentation-models-pytorch that find the cars in street scenes: one class, sigmoid output. Trained for
 this course project. A program of the full repository (`staff/training/model_card.py`) measured and wrote this page.
@@ -71,7 +71,7 @@ three test frames and on the three rendered scenes of `data/sample`:
 |---|---|---|---|---|
 {set_scores}
 
-The three models were not trained equally long, nor from equal starts (see below): a difference between two of them is
+The models were not trained equally long, nor from equal starts (see below): a difference between two of them is
 not only one of architecture. Val comes from a drive of which other parts were trained on, which flatters. Its cars are
 small, so that false alarms weigh heavily. The test frames were neither trained on nor used to choose anything; yet
 0001TP_009780 comes from a drive whose first half was trained on. Each frame's score is in `scores.csv`.{trained_on_val}
@@ -167,16 +167,18 @@ def idle_parameters() -> int:
     return sum(p.numel() for name, p in network.named_parameters() if name.startswith(unused_layers(network)))
 
 
-def frame_scores(rows: list[dict], model: str) -> list[tuple[str, float, float]]:
-    """(frame, score, the handout's score) of each test frame."""
+def frame_scores(rows: list[dict], model: str) -> list[tuple[str, float, float | None]]:
+    """(frame, score, the handout's score if there is one) of each test frame."""
     frames = [r for r in rows if r["set"] == "test" and r["model"] == model and r["frame"] != "all"]
-    return [(r["frame"], float(r["iou"]), handout) for r, handout in zip(frames, NETWORKS[model].handout, strict=True)]
+    handout = NETWORKS[model].handout or [None] * len(frames)
+    return [(r["frame"], float(r["iou"]), course) for r, course in zip(frames, handout, strict=True)]
 
 
 def test_table(rows: list[dict]) -> str:
     lines = []
     for model in NETWORKS:
-        cells = (f"{score:.4f} ({handout:.4f})" for _, score, handout in frame_scores(rows, model))
+        scores = frame_scores(rows, model)
+        cells = (f"{score:.4f}" + (f" ({handout:.4f})" if handout else "") for _, score, handout in scores)
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -187,7 +189,7 @@ def shortfalls(rows: list[dict]) -> str:
         f"{model} by {handout - score:.4f} on {frame}"
         for model in NETWORKS
         for frame, score, handout in frame_scores(rows, model)
-        if score < handout
+        if handout and score < handout
     ]
     if not below:
         return "All of them are at or above those."

@@ -1,4 +1,4 @@
-"""Train the three models by their recipes, stage by stage: `python -m staff.training.train [MODEL|all]`.
+"""Train the models by their recipes, stage by stage: `python -m staff.training.train [MODEL|all]`.
 
 A recipe (`recipes/MODEL.yaml`) names the network, its start and its stages. Each stage leaves `weights.pt` (the moving
 average of the weights, all thirteen outputs) in `runs/MODEL/STAGE/`, beside its checkpoint and its logs. After an

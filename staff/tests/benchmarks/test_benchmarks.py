@@ -29,6 +29,7 @@ def test_ours_and_its_rivals_give_the_same(name):
         assert image.shape[1:] == frame.shape[:2] == mask.shape[1:] == labels.shape
 
 
+@pytest.mark.slow
 def test_the_handouts_loop_scores_what_apply_iou_scores(full_size_networks):
     pairs = networks.frames("resnet50", 3)
     model = full_size_networks["PSPNet-ResNet50"]
@@ -42,6 +43,7 @@ def full_size_networks():
     return {name: network.load() for name, network in NETWORKS.items() if name == "PSPNet-ResNet50"}
 
 
+@pytest.mark.slow
 def test_folding_the_batch_norms_changes_no_mask(full_size_networks):
     (model,) = full_size_networks.values()
     folded = networks.fold(model)

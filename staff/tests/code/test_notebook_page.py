@@ -39,7 +39,6 @@ def test_every_picture_of_the_page_has_a_text(open_page, file):
     assert all(alt and width for alt, width in pictures)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [1400, 390])
 def test_axe_finds_nothing(open_page, file, width):
     axe = pytest.importorskip("axe_playwright_python")

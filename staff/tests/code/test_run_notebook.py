@@ -24,6 +24,7 @@ def small_notebook(folder, *sources):
     nbformat.write(notebook, folder / "proj2.ipynb")
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
     small_notebook(tmp_path, "x = 1", "# divide\nx / 0")
@@ -243,6 +244,7 @@ def test_a_folder_of_any_name_in_a_console_of_any_encoding(tmp_path, encoding):
         assert "É" in file.read()
 
 
+@pytest.mark.slow
 def test_only_a_run_in_place_trains_for_the_full_time(tmp_path, monkeypatch):
     monkeypatch.setattr(run_notebook, "ROOT", tmp_path)
     knobs = "scenes = 24  # to learn from\nheld_out_scenes = 4\nsteps = 30\nlearning_rate = 1e-3\n"

@@ -93,6 +93,11 @@ def test_export_refuses_weights_that_do_not_tell_how_they_were_trained(tmp_path,
     assert [file.name for file in tmp_path.iterdir()] == ["bare.pt"]
 
 
+def test_export_refuses_what_a_dry_run_left(tmp_path):
+    with pytest.raises(ValueError, match="was trained for two steps"):
+        export_module.export("fpn_resnet50", tmp_path / "fast_dev_run" / "fpn_resnet50" / "weights.pt", [], tmp_path)
+
+
 def test_export_refuses_weights_that_are_not_finite(tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "read_recipe", lambda _: SimpleNamespace(architecture="fpn", encoder="resnet18"))
     network, weights = build_network("fpn", "resnet18"), tmp_path / "weights.pt"
