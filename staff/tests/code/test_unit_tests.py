@@ -251,7 +251,7 @@ WRONG = [
             body,
             sentence,
             id=f"{unit_test.__name__}-{body}",
-            marks=[pytest.mark.slow] if bodies is WRONG_COMPARISONS else [],
+            marks=[pytest.mark.slow] if bodies in (WRONG_MODELS, WRONG_COMPARISONS) else [],
         )
         for unit_test, signature, bodies in WRONG
         for body, sentence in bodies.items()

@@ -115,23 +115,20 @@ def test_write_sample_writes_the_committed_names(tmp_path, monkeypatch, rendered
 # render() ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1, 10**12])
-def test_any_seed_gives_a_frame(seed):
+@pytest.mark.parametrize("seed", [0, 10**12])
+def test_any_seed_gives_a_frame_and_leaves_global_generators_alone(seed):
+    python, numpy = random.getstate(), np.random.get_state()
     image, labels = render(seed)
+    assert random.getstate() == python
+    after = np.random.get_state()
+    assert after[0] == numpy[0] and np.array_equal(after[1], numpy[1]) and after[2:] == numpy[2:]
     assert image.shape == (360, 480, 3) and image.dtype == np.uint8
     assert labels.shape == (360, 480) and labels.dtype == np.uint8
     assert labels.max() <= UNLABELLED
     assert image.std() > 10
 
 
-def test_same_seed_gives_the_same_scene(rendered):
-    name = NAMES[0]
-    image, labels = render(SAMPLE_SEEDS[name])
-    assert np.array_equal(image, rendered[name][0])
-    assert np.array_equal(labels, rendered[name][1])
-
-
-def test_instances_are_the_cars_of_the_labels(rendered):
+def test_same_seed_gives_the_same_scene_and_instances_are_its_cars(rendered):
     name = NAMES[0]
     image, labels, cars = render(SAMPLE_SEEDS[name], instances=True)
     assert np.array_equal(image, rendered[name][0]) and np.array_equal(labels, rendered[name][1])
@@ -174,14 +171,6 @@ def test_other_seeds_give_other_scenes(rendered):
         for j in range(i):
             assert np.abs(images[i] - images[j]).mean() > 10
             assert np.mean(labels[i] != labels[j]) > 0.1
-
-
-def test_global_generators_are_left_alone():
-    python, numpy = random.getstate(), np.random.get_state()
-    render(3)
-    assert random.getstate() == python
-    after = np.random.get_state()
-    assert after[0] == numpy[0] and np.array_equal(after[1], numpy[1]) and after[2:] == numpy[2:]
 
 
 # Exact masks ---------------------------------------------------------------------------------------------------------
