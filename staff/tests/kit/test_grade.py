@@ -14,8 +14,8 @@ import pytest
 
 from staff import ROOT
 from staff.kit import grading
+from staff.tests.kit.autograder.harness import one_function
 
-SUBMISSIONS = ROOT / "staff" / "tests" / "kit" / "autograder" / "submissions"
 GRADE = [sys.executable, "-m", "staff.kit.grade"]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the grader needs fork")
@@ -91,13 +91,14 @@ def test_damaged_result_is_not_used(tmp_path, content):
 
 @pytest.mark.slow
 def test_class_is_graded_whole_kept_and_graded_again_from_what_was_kept(tmp_path):
-    good = (SUBMISSIONS / "good.py").read_bytes()
+    good = one_function().encode()
     folder = tmp_path / "Abgaben"
     folder.mkdir()
+    (tmp_path / "good.py").write_bytes(good)
     zip_of(folder / "a.zip", good)
     zip_of(folder / "a again.zip", good)
     (folder / "loose.py").write_bytes(good)
-    subprocess.run(["tar", "czf", folder / "tar.tar.gz", "-C", SUBMISSIONS, "good.py"], check=True)
+    subprocess.run(["tar", "czf", folder / "tar.tar.gz", "-C", tmp_path, "good.py"], check=True)
     (folder / "broken.zip").write_bytes(b"PK\3\4 and no more")
     (folder / "other.rar").write_bytes(b"Rar!")
     (folder / "empty").mkdir()
@@ -113,14 +114,14 @@ def test_class_is_graded_whole_kept_and_graded_again_from_what_was_kept(tmp_path
         rows = {row["submission"]: row for row in rows_of(table)}
         points = {name: row["total"] for name, row in rows.items()}
         assert points == {
-            "M\\xfcller_102": "70",
-            "a.zip": "70",
-            "a again.zip": "70",
+            "M\\xfcller_102": "15",
+            "a.zip": "15",
+            "a again.zip": "15",
             "broken.zip": "0",
             "empty": "0",
-            "loose.py": "70",
+            "loose.py": "15",
             "other.rar": "",
-            "tar.tar.gz": "70",
+            "tar.tar.gz": "15",
         }
         assert "ask for a zip" in rows["other.rar"]["notes"] and "other.rar" in done.stderr
         assert "good.py" in (folder / "grades.html").read_text("utf-8") or "loose.py" in rows["loose.py"]["notes"]
@@ -131,44 +132,32 @@ def test_class_is_graded_whole_kept_and_graded_again_from_what_was_kept(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="not settled yet: never run to its end on a quiet machine", strict=False)
-@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
-def test_stopped_run_keeps_what_is_done_leaves_no_process_and_goes_on(tmp_path, signals):
-    folder, table = tmp_path / "class", tmp_path / "grades.csv"
+def test_stopped_run_keeps_what_is_done_leaves_no_process_and_goes_on(tmp_path):
+    folder, table, kept = tmp_path / "class", tmp_path / "grades.csv", tmp_path / "grades.results"
     folder.mkdir()
-    good = (SUBMISSIONS / "good.py").read_bytes()
     zip_of(folder / "a.zip", "")
-    for name in "bcdef":
-        zip_of(folder / f"{name}.zip", good + name.encode().join([b"# ", b"\n"]))
+    for name in "bcdefgh":
+        zip_of(folder / f"{name}.zip", f"# {name}\n{one_function()}")
     command = [*GRADE, "--all", folder, "--csv", table, "--jobs", "1"]
-    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8")
-    kept = tmp_path / "grades.results"
-    while not (kept.is_dir() and list(kept.glob("*.json"))) or not _gradings(running.pid):
-        assert running.poll() is None
-        time.sleep(0.05)
-    children = _gradings(running.pid)
-    for sent in signals:
-        running.send_signal(sent)
-    _, log = running.communicate()
-    assert running.returncode not in (0, None) and "Traceback" not in log
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-    assert "Run the same command again" in log
-    notes = [row["notes"] for row in rows_of(table)]
-    assert "not graded yet" not in notes[0] and notes[-1] == "not graded yet"
+    for signals in ([signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]):
+        before = set(kept.glob("*.json"))
+        running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8")
+        while set(kept.glob("*.json")) == before:
+            assert running.poll() is None
+            time.sleep(0.05)
+        children = psutil.Process(running.pid).children(recursive=True)
+        assert children
+        for sent in signals:
+            running.send_signal(sent)
+        _, log = running.communicate()
+        assert running.returncode not in (0, None) and "Traceback" not in log
+        assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+        assert "Run the same command again" in log
+        notes = [row["notes"] for row in rows_of(table)]
+        assert "not graded yet" not in notes[0] and notes[-1] == "not graded yet"
+        assert before < set(kept.glob("*.json")) and not list(tmp_path.glob("*.part"))
+
     finished = set(kept.glob("*.json"))
-    assert finished and not list(tmp_path.glob("*.part"))
-
-    subprocess.run([*command, "--jobs", "2"], cwd=ROOT, check=True, capture_output=True)
-    assert [row["total"] for row in rows_of(table)] == ["0", *["70"] * 5]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert [row["total"] for row in rows_of(table)] == ["0", *["15"] * 7]
     assert finished < set(kept.glob("*.json"))
-
-
-def _gradings(pid):
-    """The processes that grade a submission just now."""
-    return psutil.Process(pid).children(recursive=True)
-
-
-@pytest.mark.slow
-def test_one_submission_shows_its_table(tmp_path):
-    zip_of(tmp_path / "gburdell3.zip", (SUBMISSIONS / "good.py").read_bytes())
-    assert grade(tmp_path / "gburdell3.zip").stdout.splitlines()[-1] == "total 70 / 110"
