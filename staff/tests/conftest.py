@@ -25,12 +25,13 @@ def sample_dirs():
     return ROOT / "data" / "sample" / "test", ROOT / "data" / "sample" / "testannot"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def camvid_dir():
-    """A folder with CamVid's test, testannot and so on, from CAMVID_DIR; without it the test is skipped."""
-    if not os.environ.get("CAMVID_DIR"):
-        pytest.skip("CAMVID_DIR is not set: no real frames")
-    return Path(os.environ["CAMVID_DIR"])
+    """The folder with CamVid's test and testannot: CAMVID_DIR or data/CamVid; without one the test is skipped."""
+    folder = Path(os.environ.get("CAMVID_DIR") or ROOT / "data" / "CamVid")
+    if not all((folder / f"{split}/0001TP_009780.png").is_file() for split in ("test", "testannot")):
+        pytest.skip("there are no real frames: run `make data`, or set CAMVID_DIR")
+    return folder
 
 
 @pytest.fixture(scope="session")

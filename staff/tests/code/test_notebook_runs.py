@@ -1,4 +1,4 @@
-"""proj2.ipynb as it runs: on the rendered scenes and, where CAMVID_DIR is set, on the real frames."""
+"""proj2.ipynb as it runs: on the rendered scenes and, where they are, on the real frames."""
 
 import csv
 import os
@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -164,10 +163,9 @@ def test_only_build_is_written(on_the_sample):
     assert all(not c.outputs for c in untouched.cells if c.id.endswith("-again"))
 
 
-@pytest.mark.skipif("CAMVID_DIR" not in os.environ, reason="needs CamVid's frames: set CAMVID_DIR")
-def test_it_runs_on_the_real_frames_and_stores_what_it_shows(tmp_path, stored):
+def test_it_runs_on_the_real_frames_and_stores_what_it_shows(tmp_path, stored, camvid_dir):
     folder = project_copy(tmp_path / "proj 2")
-    (folder / "data" / "CamVid").symlink_to(Path(os.environ["CAMVID_DIR"]).resolve())
+    (folder / "data" / "CamVid").symlink_to(camvid_dir.resolve())
     run_copy(folder, "--in-place")
 
     result = nbformat.read(folder / "proj2.ipynb", as_version=4)

@@ -42,6 +42,7 @@ def test_data_sets_are_camvid_where_it_has_been_fetched(capsys, monkeypatch, tmp
     assert dataset.images_fps[0].is_relative_to(tmp_path / "data" / "CamVid") and capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_scores_on_the_real_frames(camvid_dir):
     """Not the exact scores, which change with the weights: far from a network that is not trained."""
     dataset = utils.Dataset(
