@@ -92,11 +92,17 @@ def local_imports(tree: ast.Module) -> list[str]:
 
 
 def extra_imports(tree: ast.Module) -> list[str]:
-    """The modules a program imports from packages that are installed here beyond requirements.txt."""
+    """The modules a program imports from packages that are installed here beyond requirements.txt.
+
+    None in an environment that lacks some of requirements.txt: there, its other packages tell nothing.
+    """
     if not (ROOT / "requirements.txt").is_file():
         return []
     given: set[str] = set()
     waiting = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    installed = {package_name(found.name) for found in metadata.distributions() if found.name}
+    if not installed >= set(map(package_name, waiting)) - {""}:
+        return []
     while waiting:
         name = package_name(waiting.pop())
         if name and name not in given:

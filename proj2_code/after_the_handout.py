@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 import utils
 
@@ -215,7 +216,7 @@ def write_scenes(render, seeds):
     frames, masks = Path(folder.name, "frames"), Path(folder.name, "masks")
     frames.mkdir()
     masks.mkdir()
-    for seed in seeds:
+    for seed in tqdm(seeds, desc="Scenes"):
         image, labels = render(seed)
         cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tofile(frames / f"{seed}.png")
         cv2.imencode(".png", labels)[1].tofile(masks / f"{seed}.png")

@@ -198,7 +198,7 @@ def IoU(predict, target):
 
     Args:
         predict, target: M×N tensors of any real dtype, probabilities or masks in 0..1. A pixel belongs to the object
-            if its value is above 0.5; exactly 0.5 does not, as `round()` has it.
+            if its value is above 0.5; exactly 0.5 does not count (`round(0.5)` is 0).
 
     Returns:
         0-d float tensor in 0..1, and 1 if neither mask holds an object (they agree). Exact for any number of pixels.
@@ -227,13 +227,13 @@ def applyIoU(model, dataset):
 
     Args:
         model: network from 1×3×H×W to probabilities 1×1×H×W; it may be on any device.
-        dataset: N pairs of image 3×H×W and mask 1×H×W, float32, such as `create_test_dataset()`.
+        dataset: N pairs of image 3×H×W and mask 1×H×W, float32 arrays, such as `create_test_dataset()`.
 
     Returns:
         list of N 0-d float tensors.
 
-    The model runs in evaluation mode without gradients, and its training flags are afterwards as they were, also when
-    the data set raises: `utils.evaluation_mode` sees to that. A progress bar appears after ten seconds.
+    The model runs in evaluation mode without gradients. Afterwards its training flags are as they were, also when the
+    data set raises an error: `utils.evaluation_mode` sees to that. (A progress bar is welcome, such as `tqdm`'s.)
     """
     # TO-DO 6: applyIoU
     ### BEGIN SOLUTION

@@ -61,13 +61,14 @@ def test_compare_psp_fpn():
     )
     psp = _expected_scores(smp.PSPNet, "pspnet_resnet50_best_model_weights.pt", pairs)
     fpn = _expected_scores(smp.FPN, "resnet50_best_model_weights.pt", pairs)
-    for name, scores, expected in zip(("psp_iou", "fpn_iou"), result, (psp, fpn), strict=True):
+    for name, scores, expected, other in zip(("psp_iou", "fpn_iou"), result, (psp, fpn), (fpn, psp), strict=True):
         assert isinstance(scores, list) and len(scores) == 2, (
             f"compare_psp_fpn should return as {name} a list of 2 scores for 2 frames, got {_describe(scores)}."
         )
         for i in range(2):
             check_tensor(f"compare_psp_fpn's {name}[{i}]", scores[i], ())
         right, got = np.round(expected, 3).tolist(), [round(score.item(), 3) for score in scores]
+        hint = ": are the two in the wrong order?" * np.allclose(got, other, rtol=0, atol=TOLERANCE)
         assert np.allclose(got, right, rtol=0, atol=TOLERANCE), (
-            f"compare_psp_fpn should return as {name} {right}, got {got}."
+            f"compare_psp_fpn should return as {name} {right}, got {got}{hint}."
         )

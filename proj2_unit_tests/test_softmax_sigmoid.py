@@ -24,9 +24,12 @@ def test_sigmoid():
     y.sum().backward()
     hint = ""
     if x.grad.isnan().any():
-        hint = ": where an exponential is inf, autograd multiplies it by 0, even if torch.where then drops the value"
+        hint = (
+            ": where an exponential is inf, autograd multiplies it by 0, even if torch.where then drops the value, "
+            "so give torch.exp no number above 0"
+        )
     elif x.grad[1] == 0:
-        hint = ": PyTorch takes the slope of abs at 0 to be 0"
+        hint = ": PyTorch takes the slope of abs, relu and clamp at their corner to be 0"
     check_values("the gradient of sigmoid at [-200, 0, 200]", x.grad, torch.tensor([0.0, 0.25, 0.0]), hint)
 
 

@@ -86,7 +86,7 @@ def fpn() -> Figure:
         (9.5, "encoder", "bottom-up"),
         (36, "pyramid", "top-down"),
         (59, "segmentation blocks", "all to one size"),
-        (82.6, "head", "to the mask"),
+        (82.6, "sum and head", "to the mask"),
     ):
         text(ax, x, 65.8, words, weight="bold")
         text(ax, x, 63.4, more, SMALL, color=MUTED)

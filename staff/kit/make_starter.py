@@ -38,6 +38,7 @@ TREE = (
     "models/SHA256SUMS",
     "models/failures.png",
     "models/scores.csv",
+    "models/street_classes.csv",
     "proj2.ipynb",
     "proj2_code/after_the_handout.py",
     "proj2_code/figures/*.png",

@@ -21,7 +21,7 @@ from staff import ROOT
 GRADIENT = "the gradient of sigmoid at [-200, 0, 200] should be {}."
 NAN_GRADIENT = GRADIENT.format(
     "0 at index [0], got nan: where an exponential is inf, autograd multiplies it by 0, even if torch.where then drops "
-    "the value"
+    "the value, so give torch.exp no number above 0"
 )
 WRONG_SIGMOIDS = {
     "return None": "sigmoid([-2, -1, 0, 1, 2]) should return a torch.Tensor, got NoneType.",
@@ -43,7 +43,7 @@ WRONG_SIGMOIDS = {
     "return 1 / (1 + torch.exp(-x))": NAN_GRADIENT,
     "return torch.where(x >= 0, 1 / (1 + torch.exp(-x)), torch.exp(x) / (1 + torch.exp(x)))": NAN_GRADIENT,
     "e = torch.exp(-x.abs()); return torch.where(x >= 0, 1, e) / (1 + e)": GRADIENT.format(
-        "0.25 at index [1], got 0: PyTorch takes the slope of abs at 0 to be 0"
+        "0.25 at index [1], got 0: PyTorch takes the slope of abs, relu and clamp at their corner to be 0"
     ),
     "y = right(x); return (y / 2).detach() + y / 2": GRADIENT.format("0.25 at index [1], got 0.125"),
 }
@@ -98,7 +98,8 @@ WRONG_VALUES = {
         "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 255]."
     ),
     IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image % 256": (
-        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [9, 20, 30]."
+        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [9, 20, 30]: "
+        "uint8 counts from 255 on to 0, so convert the image to a wider type first."
     ),
     IMAGE_TO_TENSOR + "image[..., 0] += 255 * (1 - mask[..., 0]); return image.clamp(0, 255)": (
         "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 30]."

@@ -304,3 +304,9 @@ def test_console_that_cannot_print_the_path(tree):
 
     assert done.returncode == 0 and not done.stderr
     assert r"n\xe9 proj 2" in done.stdout
+
+
+def test_an_environment_that_lacks_packages_says_nothing_of_others(tree):
+    requirements = (ROOT / "requirements.txt").read_text("utf-8")
+    (tree / "requirements.txt").write_text(requirements + "\nno-such-package==1.0\n", "utf-8")
+    assert warnings_of(tree, "import torch\nimport ruff\n") == []

@@ -208,7 +208,7 @@ def test_readme_names_what_is_there_and_misses_nothing(starter):
     readme = (starter / "README.md").read_text("utf-8")
     programs = re.findall(r"^python (\S+\.py)", readme, re.MULTILINE)
     assert programs and all((starter / name).is_file() for name in programs)
-    table = [row.split("|")[1] for row in readme.partition("## What lies where")[2].splitlines() if "`" in row]
+    table = [row.split("|")[1] for row in readme.partition("## Files")[2].splitlines() if "`" in row]
     listed = {name.strip("/") for names in table for name in re.findall("`([^`]+)`", names)}
     assert listed | {"README.md"} == {path.name for path in starter.iterdir() if not path.name.startswith(".")}
 
