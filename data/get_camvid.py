@@ -118,6 +118,8 @@ def temp_folder(target):
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty, or a link
+            target.rmdir()  # an empty folder would be taken for data
 
 
 def place(source, target, folder):

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import pytest
+import torch
 
 import student_code
 from proj2_unit_tests import (
@@ -272,6 +273,15 @@ def test_wrong_solution_gets_its_sentence(monkeypatch, unit_test, signature, bod
     assert message.endswith(".") and ". " not in message
 
 
+def test_results_in_the_wrong_order_are_told(monkeypatch):
+    psp, fpn = [torch.tensor(0.25)] * 2, [torch.tensor(0.75)] * 2
+    known = {"pspnet_resnet50_best_model_weights.pt": [0.25] * 2, "resnet50_best_model_weights.pt": [0.75] * 2}
+    monkeypatch.setattr(test_compare_psp_fpn, "_expected_scores", lambda _, weights, __: known[weights])
+    monkeypatch.setattr(student_code, "compare_psp_fpn", lambda _: (fpn, psp))
+    with pytest.raises(AssertionError, match=r"got \[0\.75, 0\.75\]: are the two in the wrong order\?\."):
+        test_compare_psp_fpn.test_compare_psp_fpn()
+
+
 @pytest.mark.parametrize("unit_test", [row[0] for row in WRONG], ids=lambda test: test.__name__)
 def test_error_of_a_solution_comes_through(monkeypatch, unit_test):
     """What a solution raises, a TO-DO not yet done above all, is what its author sees."""
@@ -291,6 +301,7 @@ def test_pytest_runs_them_without_network(folder):
     program = """
 import socket, sys
 import pytest
+import torch
 
 def refuse(*_):
     raise OSError("the unit tests asked for the network")
