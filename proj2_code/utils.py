@@ -1,8 +1,7 @@
-"""What is given: CamVid frames and their masks, their way into a network, pictures, and the check of a solution.
+"""Given code: reading CamVid, preparing it for a network, loading weights, drawing pictures, and checking a solution.
 
-`student_code.py` builds on this file and nothing here needs `student_code.py`. In this order: where the test frames
-are, `Dataset`, augmentation and preprocessing, prediction for a picture of any size, the pictures, `verify`.
-Arrays are laid out H×W×C, as OpenCV and matplotlib have them, until `get_preprocessing` turns them to C×H×W for torch.
+`student_code.py` imports this file. Arrays are H×W×C, as in OpenCV and matplotlib, until `get_preprocessing` turns them
+into C×H×W for torch.
 """
 
 import contextlib
@@ -30,11 +29,11 @@ from PIL import Image
 
 # matplotlib is imported by the functions that draw: it takes longer to load than all the rest of this file.
 
-_SOURCE = Path(__file__).read_bytes()  # what `verify` compares the file with
+_SOURCE = Path(__file__).read_bytes()  # `verify` runs the file again if it has changed
 
 ROOT = Path(__file__).resolve().parent.parent
 
-if __name__ in {"utils", "proj2_code.utils"} & sys.modules.keys():  # both names mean one module, loaded once
+if __name__ in {"utils", "proj2_code.utils"} & sys.modules.keys():  # one module with two names, loaded once
     for _name in ("utils", "proj2_code.utils"):
         sys.modules.setdefault(_name, sys.modules[__name__])
 
@@ -71,7 +70,7 @@ MAX_FEATURE_MAPS = 64
 def get_test_dirs():
     """Return the folders (frames, masks) of the test set: CamVid if it has been fetched, otherwise the sample.
 
-    The sample (three rendered street scenes in CamVid's format) never stands in silently: one line says so.
+    The sample holds three rendered street scenes in CamVid's format. If it is used, one printed line says so.
     """
     camvid, sample = ROOT / "data" / "CamVid", ROOT / "data" / "sample"
     # A download that broke off may have left frames without their masks.
@@ -94,19 +93,18 @@ class Dataset(torch.utils.data.Dataset):
             position in `CLASSES`). The mask of `street.jpg` is the file with the same stem, such as `street.png`.
         classes: names from `CLASSES` to make masks for, in this order; `None` means all twelve.
         augmentation: such as `get_validation_augmentation()`; called with `image=` and `mask=`, returns a dict.
-        preprocessing: such as `get_preprocessing(fn)`; called likewise, after the augmentation.
+        preprocessing: such as `get_preprocessing(fn)`; called in the same way, after the augmentation.
 
     `dataset[i]` is a pair `(image, mask)`:
         without preprocessing, image H×W×3 uint8 in RGB and mask H×W×C float32 of 0 and 1, one channel a class;
         with `get_preprocessing(fn)`, image 3×H×W float32 and mask C×H×W float32.
 
-    Hidden files and folders are passed over. Pixels are taken as they lie in the file: orientation tags are not obeyed,
-    since masks carry none.
+    Hidden files and folders are ignored. So are orientation tags, since masks have none.
 
     Raises:
         FileNotFoundError: a folder is missing or empty, or a frame has no mask.
-        ValueError: an unknown class or none; two files of one stem; a file that OpenCV cannot read; a mask that is not
-            of the frame's size, or not certain to hold class ids (colour, palette, JPEG, an id past the table).
+        ValueError: an unknown class, or no class; two files with the same stem; a file that OpenCV cannot read; a mask
+            of another size than its frame, or one that may not hold class ids (colour, palette, JPEG, an id above 11).
     """
 
     CLASSES = CLASSES
@@ -119,9 +117,7 @@ class Dataset(torch.utils.data.Dataset):
         frames, masks = _files_by_stem(images_dir), _files_by_stem(masks_dir)
         for stem, frame in frames.items():
             if stem not in masks:
-                raise FileNotFoundError(
-                    f"{frame} has no mask: put {stem}.png into {masks_dir}, or take the frame away."
-                )
+                raise FileNotFoundError(f"{frame} has no mask: put {stem}.png into {masks_dir}, or remove the frame.")
         self.names = list(frames)
         self.images_fps = list(frames.values())
         self.masks_fps = [masks[stem] for stem in frames]
@@ -217,7 +213,7 @@ def _decode(path, flags):
 
 
 def _read_ids(path):
-    """Read a mask as H×W class ids, refusing whatever could turn them into other ids without a word."""
+    """Read a mask as H×W class ids. Refuses files whose pixels may be something else than ids, such as colours."""
     ids = _decode(path, cv2.IMREAD_UNCHANGED)
     with Image.open(path) as header:
         kind = f"{header.format} in mode {header.mode}"
@@ -239,13 +235,14 @@ def _size(array):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# On the way into the network
+# Augmentation and preprocessing
 
 
 def get_training_augmentation():
-    """Return the random changes for training: H×W frames and masks of any size to 320×320, mask alike.
+    """Return the random augmentation for training: frames and masks of any size become 320×320.
 
-    Light changes the image only; every change of geometry is made to the mask as well, which keeps its 0 and 1.
+    Brightness and colour change in the image only. Shifts, turns and other changes of geometry are made to the mask
+    too, whose values stay 0 and 1.
     """
     mirror = {"border_mode": cv2.BORDER_REFLECT_101}
     return A.Compose(
@@ -263,11 +260,11 @@ def get_training_augmentation():
 
 
 def get_validation_augmentation():
-    """Return the padding for evaluation: a CamVid frame of 360×480 becomes 384×480, mask alike.
+    """Return the padding for evaluation: a CamVid frame of 360×480 becomes 384×480, and so does its mask.
 
     The FPNs halve their input five times, so height and width must be multiples of 32 (the PSPNet halves three times
     and takes multiples of 8). Smaller frames are padded to 384×480, larger ones to the next multiples of 32. The border
-    mirrors the frame, which looks more like a street than black bars do; IoU is taken over the padded frame.
+    mirrors the frame, which looks more like a street than black bars would. IoU is computed over the padded frame.
     """
     mirror = {"border_mode": cv2.BORDER_REFLECT_101}
     multiples = {"min_height": None, "min_width": None, "pad_height_divisor": 32, "pad_width_divisor": 32}
@@ -275,7 +272,7 @@ def get_validation_augmentation():
 
 
 def get_preprocessing(preprocessing_fn):
-    """Return what turns `image` H×W×3 and `mask` H×W×C into the float32 arrays 3×H×W and C×H×W a network takes.
+    """Return a function that turns `image` H×W×3 and `mask` H×W×C into the float32 arrays 3×H×W and C×H×W.
 
     `preprocessing_fn` normalises the image first: `get_preprocessing_fn(...)` or smp's own. The result is called with
     `image=` and `mask=` and returns a dict of both, as albumentations' transforms do.
@@ -312,7 +309,7 @@ def get_preprocessing_fn(encoder_name):
 
 def _normalise(transform, image):
     if image.dtype != np.uint8:
-        in_unit_range = np.issubdtype(image.dtype, np.floating) and image.max() <= 1  # as smp tells it
+        in_unit_range = np.issubdtype(image.dtype, np.floating) and image.max() <= 1  # smp's rule
         image = image.astype(np.float32) * (255 if in_unit_range else 1)
     return transform.apply(image)
 
@@ -353,11 +350,11 @@ def load_weights(model, file_name):
     try:
         # weights_only: a pickle may run code when it is read; this accepts tensors and plain containers, nothing else.
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):  # these say it all
+    except (OSError, MemoryError):  # their messages are clear enough
         raise
-    except Exception:  # torch raises a dozen types, depending on where the bytes go wrong, with advice that misleads
+    except Exception:  # torch raises a dozen types, depending on the damage, and its advice misleads
         raise ValueError(
-            f"{path} cannot be read: expected was the state_dict of {_describe(model)}, saved by torch.save, but the "
+            f"{path} cannot be read: it should hold the state_dict of {_describe(model)}, saved by torch.save, but the "
             f"file is empty, cut short, of another kind, or holds more than tensors. {restore}"
         ) from None
     while isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
@@ -365,7 +362,7 @@ def load_weights(model, file_name):
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
     ):
-        raise ValueError(f"{path} holds no state_dict; expected was that of {_describe(model)}. {restore}")
+        raise ValueError(f"{path} holds no state_dict; it should hold that of {_describe(model)}. {restore}")
     weights = {re.sub(r"^((module|model|_orig_mod)\.)+", "", name): value for name, value in weights.items()}
     difference = _difference(model.state_dict(), weights)
     if difference:
@@ -383,8 +380,8 @@ def with_street_classes(resnet50_model):
     """Return the FPN + ResNet-50 for all twelve classes: 1×3×H×W to 1×12×H×W logits, in evaluation mode.
 
     Encoder and decoder are those of `resnet50_model`, such as from `student_code.load_FPN_resnet50()`: shared, not
-    copied. Only the last 1×1 convolution is another one. It comes from `models/resnet50_street_classes_head.pt`. There
-    is no activation: `softmax` over the twelve logits of a pixel gives its probabilities, in the order of `CLASSES`.
+    copied. Only the last 1×1 convolution is new. It comes from `models/resnet50_street_classes_head.pt`. There is no
+    activation: `softmax` over the twelve logits of a pixel gives its probabilities, in the order of `CLASSES`.
 
     Raises `ValueError` for any other network, and what `load_weights` raises if there is no such file.
     """
@@ -439,10 +436,10 @@ def predict_mask(model, image, preprocessing_fn, max_side=960):
         model: a network with one class and sigmoid output, such as `student_code.load_FPN_resnet50()`.
         image: H×W×3 uint8 in RGB, such as from `read_picture`.
         preprocessing_fn: such as `get_preprocessing_fn("resnet50")`.
-        max_side: a larger picture is shrunk to this height or width for the network, which costs memory by the pixel
-            and knows cars of the sizes they have in frames of 360×480.
+        max_side: a larger picture is first shrunk to this height or width. The network needs memory for each pixel, and
+            it knows cars only at the sizes they have in frames of 360×480.
 
-    Returns H×W uint8: 1 where the network is more than half certain of a car. Raises `ValueError` for other shapes.
+    Returns H×W uint8: 1 where the probability of car is above 0.5. Raises `ValueError` for other shapes.
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"A picture is H×W×3 in RGB, not {'×'.join(map(str, image.shape))}.")
@@ -463,9 +460,9 @@ def predict_mask(model, image, preprocessing_fn, max_side=960):
 
 
 def show(alt):
-    """Show the current figure as `plt.show()` does. `alt` is one sentence that says what is to be seen.
+    """Show the current figure as `plt.show()` does. `alt` is one sentence that describes it.
 
-    Jupyter keeps the sentence beside the picture, for readers who cannot see it (alt text).
+    Jupyter stores the sentence with the picture, for readers who cannot see it (alt text).
     """
     import matplotlib.pyplot as plt
 
@@ -556,9 +553,9 @@ def show_prediction(image, true_mask, pred_mask):
 def show_feature_maps(tensor, title):
     """Show the first 64 feature maps of a layer as one tiled picture.
 
-    `tensor` is 1×C×H×W or C×H×W, on any device. Each map is scaled to its own range, from the 1st to the 99th
-    percentile, or a few pixels at the border, where padding ends, would leave the rest of it flat. A map's number is
-    the sum of the numbers at its row and its column. Raises `ValueError` for any other shape.
+    `tensor` is 1×C×H×W or C×H×W, on any device. Each map is scaled to its own range, from its 1st to its 99th
+    percentile: otherwise a few extreme pixels at the border would hide the rest. To get the number of a map, add the
+    numbers at its row and its column. Raises `ValueError` for any other shape.
     """
     import matplotlib.pyplot as plt
 
@@ -577,7 +574,7 @@ def show_feature_maps(tensor, title):
         low, high = np.percentile(one, (1, 99))
         canvas[top : top + h, left : left + w] = ((one - low) / (high - low or 1)).clip(0, 1)
     _, ax = plt.subplots(figsize=(12, 12 * canvas.shape[0] / canvas.shape[1] + 0.5), layout="constrained")
-    # Shrunk as numbers: matplotlib would shrink large pictures as colours, whose means are no colours of the scale.
+    # Shrink the numbers, not the colours: the mean of two colours may not be on the colour scale.
     ax.imshow(canvas, vmin=0, vmax=1, interpolation_stage="data")
     ax.set_xticks([k * (w + gap) + w / 2 for k in range(columns)], [f"{k}" for k in range(columns)])
     ax.set_yticks([k * (h + gap) + h / 2 for k in range(rows)], [f"{k * columns}" for k in range(rows)])
@@ -589,7 +586,7 @@ def show_feature_maps(tensor, title):
 
 def _show(ax, image, title):
     image = _as_picture(image)
-    # Masks keep one scale, so that an empty one does not look like a full one; label maps spread over theirs.
+    # The scale of masks is always 0 to 1, so that an empty mask does not look like a full one.
     scale = {} if image.ndim == 3 else {"vmin": 0, "vmax": max(1, image.max(initial=0)), "interpolation": "nearest"}
     drawn = ax.imshow(image, **scale)
     ax.set(title=title, xticks=[], yticks=[])
@@ -641,8 +638,8 @@ def verify(function):
     """Run a unit test and return a green `"Correct"`, or a red `"Wrong"` and one sentence that says what was wrong.
 
     `print("test_sigmoid: ", utils.verify(test_sigmoid))`, where the test is a function without arguments that raises
-    when it fails. First reads student_code.py again (and utils.py if it has changed), so that the test judges what the
-    file holds now. A file that is missing or cannot be imported is `"Wrong"`, with the line at fault.
+    when it fails. First, student_code.py is run again (and utils.py if it has changed), so that the saved code is used.
+    If a file is missing or cannot be imported, the answer is `"Wrong"` and the line of the error.
     """
     if not callable(function):
         raise TypeError(
@@ -654,7 +651,7 @@ def verify(function):
             function()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # pytest's own failures and a student's exit() are no Exceptions
+    except BaseException as error:  # pytest's failures and a student's exit() are not Exceptions
         reason = _what_failed(error)
     if not reason:
         return '\x1b[32m"Correct"\x1b[0m'
@@ -676,7 +673,7 @@ def _reload(test):
             return f"{path.name} is missing from {path.parent.name}."
         source = path.read_bytes()
         if source == getattr(module, "_SOURCE", None):
-            continue  # utils.py as it was: its objects, such as data sets, stay objects of its classes
+            continue  # utils.py has not changed: existing data sets stay objects of its classes
         try:
             _run_again(module, path, source)
         except KeyboardInterrupt:
@@ -724,7 +721,7 @@ def _what_failed_on_import(error, path):
 
 
 def _what_failed(error):
-    """One sentence on an exception of a test: its message, and where it came from unless the test explains itself."""
+    """One sentence on an exception of a test: its message and, if the test does not explain it, its place."""
     message = textwrap.shorten(str(error), 400, placeholder=" ...")
     undone = isinstance(error, NotImplementedError) and message.startswith("TO-DO")  # torch raises it too
     if undone or (message and isinstance(error, AssertionError)):
@@ -732,7 +729,7 @@ def _what_failed(error):
     frames = traceback.extract_tb(error.__traceback__)[1:]  # without verify's own
     if isinstance(error, AssertionError) and frames:
         return f"it does not hold that {frames[-1].line.removeprefix('assert ')} ({_place(frames[-1])})."
-    # An error inside a library, or a function given, is of interest where the student's code called it.
+    # Report the student's line, not the library's.
     ours = [frame for frame in frames if Path(frame.filename).parent == Path(__file__).parent] or frames[:1]
     students = [f for f in ours if Path(f.filename).name == "student_code.py" and not f.name.startswith("_")] or ours
     where = f" ({_place(students[-1])})" if students else ""
