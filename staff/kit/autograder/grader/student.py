@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import difflib
 import hashlib
 import marshal
 import math
@@ -21,6 +22,7 @@ import numpy as np
 
 from . import confinement, processes, ready_made, storage, values
 from .testing import BudgetExhausted, Case, Failed, NotWritten, Outcome, describe
+from .values import Tensor
 
 # What a worker sent has not the form it should have: the grader does not look into why.
 UNREADABLE = "{} should return a value, but what came back could not be read."
@@ -33,6 +35,20 @@ HINTS = (
     (
         r"^(FileNotFoundError|PermissionError).*'(/|[A-Za-z]:)(?!.*/project/)",
         "an absolute path exists on your computer alone, so write it from the project's root, as in models/name.pt",
+    ),
+    (r"^FileNotFoundError", "paths start in the project's root, so write them from there, as in models/name.pt"),
+    (
+        r"NVIDIA|CUDA|cuda",
+        "there is no GPU here, so move tensors to the model's own device, next(model.parameters()).device",
+    ),
+    (
+        r"in loading state_dict",
+        "the network must be built like that of the weight file, with its encoder and with classes=1",
+    ),
+    (
+        r"numpy\.ndarray' and 'Parameter'|(must be Tensor|argument 'input'.*), not numpy|ndarray.*no attribute 'dim'",
+        "a data set gives NumPy arrays, and a model takes a tensor with an axis for the batch: "
+        "torch.from_numpy(image).unsqueeze(0)",
     ),
 )
 # Imported once, before the workers are forked, if the submission mentions them.
@@ -48,6 +64,7 @@ PRELOAD = (
     "scipy.special",
     "torchmetrics",
 )
+SHAPES = re.compile(r"must match|broadcast|did not match|shape|dimension|too many ind|size mismatch|axis|same size")
 CLOSING_SECONDS = 30  # for the supervisor, to end what a worker left
 
 
@@ -105,7 +122,9 @@ class Student:
         stand_ins: functions to take from the reference instead of the submission, for what calls them.
         """
         if self._functions is not None and function not in self._functions:
-            raise NotWritten(f"Expected a function {function} in student_code.py, found none.")
+            similar = difflib.get_close_matches(function, self._functions, 1, 0.8)
+            question = f", but {similar[0]}: is it the same?" if similar else "."
+            raise NotWritten(f"Expected a function {function} in student_code.py, found none{question}")
         cases = list(cases)
         if function in self._unwritten:
             raise NotWritten(self._failure(cases[0].label, self._unwritten[function]))
@@ -137,20 +156,24 @@ class Student:
 
     def _outcome(self, function, case, outcome):
         if outcome["error"]:
-            raise Failed(self._failure(case.label, outcome["error"]))
+            raise Failed(self._failure(case.label, outcome["error"], case.args))
         if function in ready_made.FORMULAS and (used := ready_made.find([str(name) for name in outcome["calls"]])):
             raise Failed(f"{function} should be written from its formula, but it called {used}, which is ready-made.")
         return Outcome(case, outcome["value"], outcome["args"], outcome["grads"])
 
-    def _failure(self, label, error):
-        if error["type"] == "NotImplementedError":
+    def _failure(self, label, error, args=()):
+        if error["type"] == "NotImplementedError" and (not error["message"] or error["message"].startswith("TO-DO")):
             return f"{label} is not written yet: {describe_error(error)}."
         if error["memory"]:
             limit = f"{self.limits['memory_gib']} GiB of memory a test may use"
             return f"{label} needed more than the {limit}: {describe_error(error)}."
-        hint = next(
-            (f": {hint}" for pattern, hint in HINTS if re.search(pattern, f"{error['type']} {error['message']}")), ""
-        )
+        raised = f"{error['type']} {error['message']}"
+        hint = next((f": {hint}" for pattern, hint in HINTS if re.search(pattern, raised)), "")
+        shapes = [
+            str(value.array.shape if isinstance(value, Tensor) else value.shape) for value in args if _is_array(value)
+        ]
+        if not hint and shapes and SHAPES.search(raised):
+            hint = f"; it was called with the shape{'s' * (len(shapes) > 1)} {' and '.join(shapes)}"
         return f"{label} should return a value, but raised {describe_error(error)}{hint}."
 
     def _ask(self, function, cases, stand_ins):
@@ -303,6 +326,10 @@ class Student:
                 f"the student's code must not run as root, but no other user can read {self.isolation['unreadable']}: "
                 "put Python and its packages where every user can read them, or use Linux 5.13 or newer with Landlock."
             )
+
+
+def _is_array(value):
+    return isinstance(value, Tensor | np.ndarray)
 
 
 def environment() -> dict[str, str]:

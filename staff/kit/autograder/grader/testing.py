@@ -72,22 +72,22 @@ def group(todo: str) -> tuple[list[Test], Callable]:
     return tests, test
 
 
-def best_of(attempt: Callable[[tuple[str, ...]], str], stand_ins: tuple[str, ...]) -> str:
-    """Try with the student's own functions, then with the reference's in place of those it builds on."""
+def best_of(function: str, attempt: Callable[[tuple[str, ...]], str], stand_ins: tuple[str, ...]) -> str:
+    """Try with the student's own functions, then with the reference's in place of those that `function` builds on."""
     try:
         return attempt(()) or "As expected."
     except (BudgetExhausted, NotWritten):
         raise
     except Failed as failure:
-        names = " and ".join(stand_ins)
+        names = f"{', '.join(stand_ins[:-1])} and {stand_ins[-1]}" if len(stand_ins) > 1 else stand_ins[0]
         try:
             attempt(stand_ins)
         except BudgetExhausted:
             raise
         except Failed:
             # What failed the second time stays unsaid: the message might show the reference's code.
-            raise Failed(f"{failure} (It failed as well with the reference's {names} in place of yours.)") from None
-        return f"As expected, once the reference's {names} stood in for the submission's."
+            raise Failed(f"{failure} (With a correct {names} it fails as well: look at {function} itself.)") from None
+        return f"As expected, with a correct {names} in place of yours."
 
 
 def describe(value: object) -> str:
@@ -100,7 +100,9 @@ def describe(value: object) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, OpaqueValue):
         return f"an object of the type {value.metadata.get('type', value.kind)}"
-    return repr(value) if value is None or isinstance(value, bool | int | float) else f"a {type(value).__name__}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"the {type(value).__name__} {value:.6g}"
+    return repr(value) if value is None or isinstance(value, bool) else f"a {type(value).__name__}"
 
 
 def expect_tensor(outcome: Outcome, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -56,7 +56,7 @@ def scores(student):
         ((model, _),) = _run(student, [VISIBLE], stand_ins)
         _check_modes(model)
 
-    return best_of(attempt, ("IoU",))
+    return best_of("applyIoU", attempt, ("IoU",))
 
 
 def _check_modes(model):
@@ -77,7 +77,7 @@ def order(student):
     def attempt(stand_ins):
         _run(student, [(many, [n / (40 - n) for n in overlaps]), (one, [0.5]), ([], [])], stand_ins)
 
-    return best_of(attempt, ("IoU",))
+    return best_of("applyIoU", attempt, ("IoU",))
 
 
 @test("leaves model and data set as they were", 3)
@@ -93,7 +93,7 @@ def unmodified(student):
             if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
                 raise Failed("applyIoU should leave the frames of the data set as they were, but changed them.")
 
-    return best_of(attempt, ("IoU",))
+    return best_of("applyIoU", attempt, ("IoU",))
 
 
 @test("the FPN on street scenes", 2)
@@ -105,4 +105,4 @@ def street(student):
         (outcome,) = student.call("applyIoU", [case], stand_ins)
         expect_scores("applyIoU", outcome.value, student.expected["fpn_iou"], 0.01)
 
-    return best_of(attempt, ("IoU", "load_FPN_resnet50"))
+    return best_of("applyIoU", attempt, ("IoU", "load_FPN_resnet50"))

@@ -21,7 +21,7 @@ def _run(student, which):
         for name, its_scores in zip(("psp_iou", "fpn_iou"), pair, strict=True):
             expect_scores(f"compare_psp_fpn's {name}", its_scores, [expected[name][i] for i in which], 0.01)
 
-    return best_of(attempt, ("IoU", "applyIoU", "load_FPN_resnet50"))
+    return best_of("compare_psp_fpn", attempt, ("IoU", "applyIoU", "load_FPN_resnet50"))
 
 
 @test("test_compare_psp_fpn", 5, visible=True)

@@ -7,7 +7,7 @@ from grader.values import Tensor
 TESTS, test = group("TO-DO 2: softmax")
 
 OVERFLOW = "no exponential may overflow, so subtract the largest entry from all of them first"
-ALONG_DIM = "both the largest entry and the sum are those along `dim`"
+ALONG_DIM = "the largest entry and the sum are those along `dim`, taken with keepdim=True"
 
 
 def reference(x, dim):
