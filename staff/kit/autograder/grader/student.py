@@ -7,7 +7,6 @@ import hashlib
 import marshal
 import math
 import os
-import re
 import select
 import signal
 import subprocess
@@ -21,36 +20,11 @@ from typing import Any
 import numpy as np
 
 from . import confinement, processes, ready_made, storage, values
+from .messages import describe_error, hint_for
 from .testing import BudgetExhausted, Case, Failed, NotWritten, Outcome, describe
-from .values import Tensor
 
 # What a worker sent has not the form it should have: the grader does not look into why.
 UNREADABLE = "{} should return a value, but what came back could not be read."
-# What is wrong behind an exception that does not say so itself.
-HINTS = (
-    (
-        r"LocalEntryNotFound|OfflineMode|HfHub|offline mode|urlopen|ConnectionError|Max retries|resolve host",
-        "there is no network here, so pass encoder_weights=None instead of downloading ImageNet weights",
-    ),
-    (
-        r"^(FileNotFoundError|PermissionError).*'(/|[A-Za-z]:)(?!.*/project/)",
-        "an absolute path exists on your computer alone, so write it from the project's root, as in models/name.pt",
-    ),
-    (r"^FileNotFoundError", "paths start in the project's root, so write them from there, as in models/name.pt"),
-    (
-        r"NVIDIA|CUDA|cuda",
-        "there is no GPU here, so move tensors to the model's own device, next(model.parameters()).device",
-    ),
-    (
-        r"in loading state_dict",
-        "the network must be built like that of the weight file, with its encoder and with classes=1",
-    ),
-    (
-        r"numpy\.ndarray' and 'Parameter'|(must be Tensor|argument 'input'.*), not numpy|ndarray.*no attribute 'dim'",
-        "a data set gives NumPy arrays, and a model takes a tensor with an axis for the batch: "
-        "torch.from_numpy(image).unsqueeze(0)",
-    ),
-)
 # Imported once, before the workers are forked, if the submission mentions them.
 PRELOAD = (
     "torch",
@@ -64,7 +38,6 @@ PRELOAD = (
     "scipy.special",
     "torchmetrics",
 )
-SHAPES = re.compile(r"must match|broadcast|did not match|shape|dimension|too many ind|size mismatch|axis|same size")
 CLOSING_SECONDS = 30  # for the supervisor, to end what a worker left
 
 
@@ -167,14 +140,7 @@ class Student:
         if error["memory"]:
             limit = f"{self.limits['memory_gib']} GiB of memory a test may use"
             return f"{label} needed more than the {limit}: {describe_error(error)}."
-        raised = f"{error['type']} {error['message']}"
-        hint = next((f": {hint}" for pattern, hint in HINTS if re.search(pattern, raised)), "")
-        shapes = [
-            str(value.array.shape if isinstance(value, Tensor) else value.shape) for value in args if _is_array(value)
-        ]
-        if not hint and shapes and SHAPES.search(raised):
-            hint = f"; it was called with the shape{'s' * (len(shapes) > 1)} {' and '.join(shapes)}"
-        return f"{label} should return a value, but raised {describe_error(error)}{hint}."
+        return f"{label} should return a value, but raised {describe_error(error)}{hint_for(error, args)}."
 
     def _ask(self, function, cases, stand_ins):
         """Return what a worker said of importing and of calling. An equal question is not put again."""
@@ -328,10 +294,6 @@ class Student:
             )
 
 
-def _is_array(value):
-    return isinstance(value, Tensor | np.ndarray)
-
-
 def environment() -> dict[str, str]:
     """The environment variables for the supervisor and its workers."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "GRADESCOPE"))}
@@ -359,11 +321,3 @@ def stand_in_code(path: Path, names: tuple[str, ...]) -> np.ndarray:
         if getattr(node, "name", None) in names or not any(node.lineno <= i <= node.end_lineno for i in marks)
     ]
     return np.frombuffer(marshal.dumps(compile(tree, "stand-in", "exec", optimize=2)), np.uint8)
-
-
-def describe_error(error: dict) -> str:
-    """A student's exception: its type, message and line."""
-    kind, message, line, file = (error.get(key) for key in ("type", "message", "line", "file"))
-    short = " ".join(str(message).split())[:200].rstrip(".")
-    where = f" (line {line} of {file})" if isinstance(line, int) and isinstance(file, str) else ""
-    return f"{kind}: {short}{where}" if short else f"{kind}{where}"

@@ -2,7 +2,7 @@
 
 import math
 
-from grader.student import describe_error
+from grader.messages import describe_error
 from grader.testing import Case, Failed, describe, expect_close, expect_tensor, group
 from grader.values import OpaqueValue
 

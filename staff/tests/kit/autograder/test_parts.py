@@ -9,8 +9,10 @@ if os.name == "nt":
 
 import marshal
 
+import numpy as np
+
 from staff import ROOT
-from staff.kit.autograder.grader import objects, storage, student, values
+from staff.kit.autograder.grader import messages, objects, storage, student, values
 
 
 @pytest.mark.parametrize("sizes", [(values.LARGEST_HEADER + 1, 0), (0, values.LARGEST_BODY + 1)])
@@ -44,3 +46,24 @@ def test_limits_of_files(tmp_path, depth, size, limit, found):
     (tmp_path / "home").mkdir()
     (folder / "file").write_bytes(bytes(size))
     assert storage.excess(tmp_path, None, private=False, limit=limit) == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "hint"),
+    [
+        (
+            "FileNotFoundError",
+            "[Errno 2] No such file or directory: '../models/a.pt'",
+            "paths start in the project's root",
+        ),
+        ("FileNotFoundError", "[Errno 2] No such file or directory: 'C:/ana/a.pt'", "on your computer alone"),
+        ("RuntimeError", "Found no NVIDIA driver on your system.", "there is no GPU here"),
+        ("RuntimeError", "Error(s) in loading state_dict for FPN: size mismatch for x", "with classes=1"),
+        ("TypeError", "unsupported operand type(s) for *: 'numpy.ndarray' and 'Parameter'", "torch.from_numpy(image)"),
+        ("RuntimeError", "The size of tensor a (2) must match the size of tensor b (3)", "the shapes (2, 3) and (4,)"),
+        ("ZeroDivisionError", "division by zero", ""),
+    ],
+)
+def test_hints(kind, message, hint):
+    found = messages.hint_for({"type": kind, "message": message}, (np.zeros((2, 3)), values.Tensor(np.zeros(4))))
+    assert hint in found if hint else not found
