@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from functools import cache
 
 from PIL import Image
 from pptx import Presentation
@@ -61,7 +62,9 @@ def all_cells():
     return {name: [picture(640 + 10 * i, 160, 80 * k, kinds[i % 2]) for k in range(3)] for i, name in enumerate(names)}
 
 
+@cache
 def slides(deck: bytes):
+    """The slides of a deck, opened once: do not change them."""
     return list(Presentation(io.BytesIO(deck)).slides)
 
 
