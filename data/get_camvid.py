@@ -41,7 +41,7 @@ SETTINGS = {
 
 
 class DataError(RuntimeError):
-    """The data could not be had; the message is for the user."""
+    """The data could not be obtained. The message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -248,13 +248,13 @@ def get(names, registry, target, source, folder=None, strict=False):
 
 
 def local_folder(argument, variable):
-    """The folder that --from (`argument`) or else the environment variable names: (path or None, came by --from)."""
+    """The folder named by --from (`argument`) or the environment variable: (path or None, whether by --from)."""
     value = argument or os.environ.get(variable)
     return (Path(value).expanduser() if value else None), argument is not None
 
 
 def reported(title, work):
-    """Call `work()` and return the exit status: 0, or 1 or 130 after one clear message on stderr."""
+    """Call `work()` and return the exit status: 0, or after one message on stderr 1, or 130 for Ctrl-C."""
     try:
         work()
     except KeyboardInterrupt:
@@ -269,7 +269,7 @@ def reported(title, work):
 
 
 def main(argv=None, target=TARGET, registry=REGISTRY, source=CAMVID):
-    """The command line; returns the exit status. The keyword arguments serve a mirror, or a test."""
+    """The command line; returns the exit status. The keyword arguments are for mirrors and tests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="train, val and test: 701 frames and their labels")
     parser.add_argument("--from", dest="folder", metavar="DIR", help="a CamVid folder to link to (or copy from)")

@@ -43,7 +43,7 @@ def confusion_matrix(model: nn.Module, images: Path, masks: Path) -> np.ndarray:
 
 
 def class_ious(matrix: np.ndarray) -> np.ndarray:
-    """IoU of each of the eleven classes from a confusion matrix; NaN for one that is neither there nor predicted."""
+    """IoU of each of the eleven classes from a confusion matrix; NaN for a class neither present nor predicted."""
     hit = np.diag(matrix).astype(float)
     union = matrix.sum(0) + matrix.sum(1) - hit
     return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)[:UNLABELLED]

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file completely or not at all."""
 
 import os
 import zipfile
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def replace(target: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside ``target``, then put it in place: a half-written file is never seen."""
+    """Let ``write`` make a file beside ``target``, then rename it. So ``target`` is never half-written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
     try:

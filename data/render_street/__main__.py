@@ -10,7 +10,7 @@ from data.render_street import SAMPLE_SEEDS, render
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     try:

@@ -1,4 +1,4 @@
-"""What every picture needs: its size and classes, the light, the camera, and the painter who fills the canvas."""
+"""What every picture needs: its size and classes, the light, the camera, and the painter that fills the canvas."""
 
 import math
 from dataclasses import dataclass, replace

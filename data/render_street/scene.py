@@ -44,17 +44,17 @@ class Scene:
         self.things, self.poses = [], []
 
     def add(self, depth: float, draw, *arguments) -> None:
-        """Have ``draw(painter, rng, *arguments)`` called when it is the turn of ``depth``."""
+        """Call ``draw(painter, rng, *arguments)`` later, when things at ``depth`` are painted."""
         self.things.append((-depth, len(self.things), draw, arguments))
 
     def car(self, body: Body, pose: Pose, braking: bool = False) -> None:
-        """Have a vehicle drawn, and its shadow cast now."""
+        """Add a vehicle to be drawn later. Its shadow is drawn at once."""
         vehicles.cast_car_shadow(self.p, body, pose)
         self.poses.append(pose)
         self.add(pose.z, vehicles.draw_car, body, pose, braking)
 
     def is_free(self, x: float, z: float) -> bool:
-        """Whether somebody at x, z would stand clear of every car."""
+        """Whether a person at x, z does not touch any car."""
         return all(abs(pose.x - x) > 1.4 + abs(math.sin(pose.turn)) or abs(pose.z - z) > 3.2 for pose in self.poses)
 
     def paint(self) -> None:

@@ -19,12 +19,12 @@ class Pose:
     turn: float = 0.0
 
     def rotate(self, vectors: np.ndarray) -> np.ndarray:
-        """Own directions -> world directions, (..., 3)."""
+        """The vehicle's directions -> the world's directions, (..., 3)."""
         c, s = math.cos(self.turn), math.sin(self.turn)
         return vectors @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Own coordinates -> world coordinates, (..., 3)."""
+        """The vehicle's coordinates -> the world's coordinates, (..., 3)."""
         return self.rotate(np.asarray(points, float)) + np.array([self.x, 0, self.z])
 
 
@@ -52,7 +52,7 @@ class Car:
         self.p.hull(self.pose.place(points), np.asarray(colour) * self.p.light.ambient, self.label)
 
     def shows(self, x: int, z: int, slack: float = 0.0) -> bool:
-        """Whether the flank (x = ±1) or end (z = ±1) faces the camera, or with slack misses it by that cosine."""
+        """Whether the flank (x = ±1) or end (z = ±1) faces the camera; ``slack`` allows for that cosine."""
         out = self.pose.rotate(np.array([x, 0, z]) * (self.body.width / 2, 0, self.body.length / 2))
         view = out + np.array([self.pose.x, 0, self.pose.z])
         return float(out @ view) < float(slack * np.linalg.norm(out) * np.linalg.norm(view))
@@ -237,7 +237,7 @@ def draw_mirrors(car: Car, hidden: bool) -> None:
 
 
 def cast_car_shadow(p: Painter, body: Body, pose: Pose) -> None:
-    """The dark contact with the road, and what the sun casts."""
+    """The dark area under the car, and its shadow in the sun."""
     foot = np.array([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)]) * (body.width / 2, 1, body.length / 2)
     for grow, strength in ((1.22, 0.16), (1.12, 0.32), (1.02, 0.5), (0.9, 0.72)):
         p.shadow(pose.place(foot * (grow, 1, (grow + 1) / 2)), strength)

@@ -80,7 +80,7 @@ def _write(path: Path, data: bytes) -> Path:
 
 
 def main(root: Path = ROOT) -> int:
-    """Make all of it, say what was written, and return the exit status: 0 also if only the PDF is missing."""
+    """Make all files, print their names, and return the exit status. It is 0 also if only the PDF is missing."""
     try:
         print("wrote", make_template(root).relative_to(root))
         reference = make_reference(root)

@@ -32,7 +32,7 @@ def layer_names() -> Iterator[tuple[str, str, str]]:
 
 @torch.no_grad()
 def insert(state: dict[str, torch.Tensor], images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """State of a ``vgg19_bn`` network that computes what the ``vgg19`` network or bare encoder in ``state`` does.
+    """State of a ``vgg19_bn`` network that computes the same as the ``vgg19`` network or bare encoder in ``state``.
 
     ``images``: N×3×H×W, normalised, of the kind that will be trained on. Their statistics become the running ones, and
     each block's output is scaled to a root mean square of 1 over them: VGG's own are in the hundreds, which slows the
@@ -71,7 +71,7 @@ def is_inserted(state: dict[str, torch.Tensor]) -> bool:
 
 
 def fold(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """State of the ``vgg19`` network that computes what the ``vgg19_bn`` network in ``state`` does in eval mode."""
+    """State of the ``vgg19`` network that computes the same as the ``vgg19_bn`` network in ``state`` in eval mode."""
     folded = {name: value for name, value in state.items() if not name.startswith("encoder.")}
     for plain, convolution, norm in layer_names():
         weight, bias = fuse_conv_bn_weights(

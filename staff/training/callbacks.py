@@ -1,4 +1,4 @@
-"""What watches a training: the clock, the check for values that are not finite, the history kept in checkpoints."""
+"""The callbacks of a training: the clock, the check for values that are not finite, the history in checkpoints."""
 
 import math
 import subprocess
@@ -15,7 +15,7 @@ from staff.training.task import NotFiniteError
 
 
 class Clock(Timer):
-    """Logs the hours trained so far, interruptions left out, and stops at the end of the epoch of the deadline.
+    """Logs the hours trained so far, without interruptions, and stops at the end of the epoch of the deadline.
 
     At the end of an epoch only: the checkpoint written there goes on with the same crops and dropout.
     """
@@ -74,7 +74,7 @@ def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Te
 
 
 def describe(stage: Stage, start_description: str, trainer: lightning.Trainer) -> dict:
-    """What the model card says of a stage."""
+    """The description of a stage for the model card."""
     score, data = trainer.checkpoint_callback.best_model_score, trainer.datamodule
     (clock,) = (callback for callback in trainer.callbacks if isinstance(callback, Clock))
     return {
@@ -94,7 +94,7 @@ def describe(stage: Stage, start_description: str, trainer: lightning.Trainer) -
 
 
 def machine(trainer: lightning.Trainer) -> str:
-    """What computes, for the model card."""
+    """The machine, for the model card."""
     kind = trainer.strategy.root_device.type
     if kind != "cpu":
         return f"{trainer.world_size} × {kind}"

@@ -1,4 +1,4 @@
-"""What is looked at before the first step of a training: the recipe, what it refers to, and every source."""
+"""The checks before the first step of a training: the recipe, what it refers to, and every source."""
 
 import pickle
 from pathlib import Path
@@ -39,7 +39,7 @@ def check(model: str, data: Path, start: str, until: str | None = None, path: tu
 
 
 def check_sources(stage: Stage, where: str, data: Path) -> None:
-    """Every frame and mask of the stage's sources can be read, and val too if the stage is validated."""
+    """Check that every frame and mask of the stage's sources can be read, and val too if the stage is validated."""
     try:
         StreetCrops(stage.sampling, 1, 0, data)
         if not stage.sampling.include_val:
@@ -49,7 +49,7 @@ def check_sources(stage: Stage, where: str, data: Path) -> None:
 
 
 def check_network(recipe: Recipe, file: Path) -> None:
-    """The network exists, and each entry of `frozen` is the beginning of a parameter's name."""
+    """Check that the network exists and that each entry of `frozen` is the beginning of a parameter's name."""
     try:
         with torch.device("meta"):
             network = build_network(recipe.architecture, recipe.encoder)
@@ -63,7 +63,7 @@ def check_network(recipe: Recipe, file: Path) -> None:
 
 
 def check_teacher(file: Path, where: str, stage: Stage) -> None:
-    """The file holds an FPN-ResNet50, with all outputs where they are used."""
+    """Check that the file holds an FPN-ResNet50, with all outputs where they are used."""
     try:
         build_teacher(read_state(file), file, stage.task.imitate == "logits" or where.endswith("label_check"))
     except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:

@@ -1,4 +1,4 @@
-"""Draw how the shipped weights came about: `python -m staff.training.curves [RUNS]`.
+"""Draw the training curves of the shipped weights: `python -m staff.training.curves [RUNS]`.
 
 Adds the logs of all stages in RUNS, where given, to `staff/training/curves.csv`, in place of what it has of stages of
 those names and after a model's other stages, hours added up; draws loss and val IoU against hours as

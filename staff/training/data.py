@@ -130,7 +130,7 @@ def paste_cars(image: np.ndarray, labels: np.ndarray, donor: np.ndarray, donor_l
 
 
 def get_training_transform(sampling: Sampling) -> A.Compose:
-    """Scale, crop and flip, then generous changes of light, colour, sharpness and noise.
+    """Scale, crop and flip, then strong changes of light, colour, sharpness and noise.
 
     Labels are scaled by ``INTER_NEAREST_EXACT``: plain ``INTER_NEAREST`` lays them up to half a pixel beside the image.
     """

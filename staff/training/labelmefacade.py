@@ -55,7 +55,7 @@ CAMVID_IDS = {
 
 
 def read_image(path):
-    """Read a picture as H×W×3 uint8 RGB, pixels as they lie in the file. (cv2.imread fails on some Windows paths.)"""
+    """Read a picture as H×W×3 uint8 RGB. Orientation tags are ignored. (cv2.imread fails on some Windows paths.)"""
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise get_camvid.DataError(f"{path} is not a picture that can be read.")
@@ -115,7 +115,7 @@ def prepare(photograph, ids, name, target):
 
 
 def stems(folder, suffix):
-    """The names without suffix of the files in `folder`, hidden ones passed over."""
+    """The names without suffix of the files in `folder`, without hidden ones."""
     return {path.stem for path in folder.glob(f"*{suffix}") if not path.name.startswith(".")}
 
 
@@ -189,7 +189,7 @@ def get(target, registry, source, folder=None, strict=False):
 
 
 def main(argv=None, target=TARGET, registry=REGISTRY, source=LABELMEFACADE):
-    """The command line; returns the exit status. The keyword arguments serve a mirror, or a test."""
+    """The command line; returns the exit status. The keyword arguments are for mirrors and tests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--from", dest="folder", metavar="DIR", help="a prepared folder to link to (or copy from)")
     arguments = parser.parse_args(argv)

@@ -118,7 +118,7 @@ def saw_val(stages: list[dict]) -> bool:
 
 
 def lineage_list(lineages: dict[str, list[dict]]) -> str:
-    """A list a model: each stage with what it began from, its steps, crops and hours."""
+    """For each model a list of its stages: start, steps, crops and hours."""
     paragraphs = []
     for model, network in NETWORKS.items():
         stages = lineages[network.recipe]
@@ -136,7 +136,7 @@ def lineage_list(lineages: dict[str, list[dict]]) -> str:
 
 
 def trained_on_val(lineages: dict[str, list[dict]]) -> str:
-    """A paragraph on the models whose scores on val are no test of them, and what they had before they saw it."""
+    """A paragraph on the models that were trained on val too, with their last val scores before that."""
     seen = []
     for model, network in NETWORKS.items():
         stages = lineages[network.recipe]
@@ -150,7 +150,7 @@ def trained_on_val(lineages: dict[str, list[dict]]) -> str:
 
 
 def differences(stages: list[dict], recipe: Recipe) -> list[str]:
-    """In what a file's lineage differs from its recipe; nothing if the recipe as it is now made the file."""
+    """The differences between a file's lineage and its recipe; none if today's recipe made the file."""
     names, wanted = [stage["stage"] for stage in stages], [stage.name for stage in recipe.stages]
     if names != wanted:
         return [f"its stages were {', '.join(names)}, now they are {', '.join(wanted)}"]
@@ -170,7 +170,7 @@ def differences(stages: list[dict], recipe: Recipe) -> list[str]:
 
 
 def recipe_differences(lineages: dict[str, list[dict]]) -> str:
-    """A paragraph on the files that the recipes as they are now would not give."""
+    """A paragraph on the files that were not made by today's recipes."""
     older = []
     for model, network in NETWORKS.items():
         if found := differences(lineages[network.recipe], read_recipe(network.recipe)):

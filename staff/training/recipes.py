@@ -1,4 +1,4 @@
-"""What a recipe may say, and how one is read: every mistake in it is named before anything is trained.
+"""The keys of a recipe, and how one is read. Every mistake in it is named before training starts.
 
 A recipe (`recipes/MODEL.yaml`) names a network, its start and its stages. The classes below are the documentation of
 its keys. Nothing else is accepted, at any level.
@@ -38,7 +38,7 @@ def _known_source(name: str) -> str:
 
 
 class Mistake(ValueError):
-    """Something that would stop a training later on, named with its file."""
+    """A mistake that would stop the training later. The message names its file."""
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -66,13 +66,13 @@ class Sampling(Strict):
     scales: Annotated[tuple[Positive, Positive], Pair] = (0.5, 1.7)
     """The range by which frames are scaled before they are cropped."""
     car_centred: Share = 0.5
-    """Share of crops that are laid over a car."""
+    """Share of crops that are placed on a car."""
     mix: Annotated[dict[Annotated[str, AfterValidator(_known_source)], Share], Field(min_length=1)] = {"camvid": 1.0}
     """Source -> its share of the crops; `camvid/0001TP` is one drive of CamVid."""
     paste: Share = 0.0
     """Share of crops with another frame's cars in them."""
     hold_out: Annotated[str, Field(min_length=1)] | None = None
-    """First letters of the CamVid frames (a drive) that are not trained on but validated on."""
+    """The beginning of the names of CamVid frames (a drive) that are not trained on but validated on."""
     include_val: bool = False
     """Train on val too: for a last stage, when nothing is left to choose. Nothing validates it."""
 
@@ -94,13 +94,13 @@ class TaskSettings(Strict):
     warmup: Annotated[int, Field(ge=0)] = 50
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     frozen: Annotated[tuple[str, ...], Pair] = ()
-    """First letters of the names of parameters that stay as they are."""
+    """The beginnings of the names of parameters that are not trained."""
     freeze_batch_norm: bool = False
     channels_last: bool | None = None
     """Memory format; None takes the faster one on this machine."""
     teacher_weight: Positive = 1.0
     imitate: Literal["pyramid", "logits"] = "pyramid"
-    """What of the teacher is imitated: the FPN's four maps, or its outputs."""
+    """What is imitated: the four maps of the teacher's FPN, or its outputs."""
 
 
 class Stage(Strict):
@@ -138,7 +138,7 @@ class HeadTraining(Strict):
     batch_size: Count = 8
     lr: Rate = 1e-2
     rare: Share = 0.4
-    """A class counts as its share of the pixels to the power of -rare: 0 leaves all pixels equal."""
+    """The weight of a class is its share of the pixels to the power of -rare. With 0, all pixels count the same."""
     flips: bool = True
     """Train on the frames' mirror images too."""
 
@@ -184,7 +184,7 @@ _Loader.add_implicit_resolver(
 
 
 def file_of(model: str) -> Path:
-    """The recipe's file: by the name of its model, or a YAML file of one's own."""
+    """The recipe's file: by the name of its model, or your own YAML file."""
     return Path(model) if model.endswith((".yaml", ".yml")) else FOLDER / f"{model}.yaml"
 
 

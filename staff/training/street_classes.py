@@ -38,7 +38,7 @@ NEVER = -1e4
 
 @dataclass(frozen=True)
 class Features:
-    """What the decoder gives for some frames: N×128×h×w float16 maps, and their N×4h×4w uint8 labels."""
+    """The decoder's output for some frames: N×128×h×w float16 maps, and their N×4h×4w uint8 labels."""
 
     maps: torch.Tensor
     labels: torch.Tensor
@@ -75,7 +75,7 @@ def decode(head: nn.Module, maps: torch.Tensor) -> torch.Tensor:
 
 
 def train_head(features: Features, settings: HeadTraining, seed: int = 0) -> nn.Conv2d:
-    """A 1×1 convolution trained on the features; pixels without a label count for nothing.
+    """A 1×1 convolution trained on the features; pixels without a label are ignored.
 
     Raises NotFiniteError at the first loss that is not finite.
     """
@@ -125,7 +125,7 @@ def confusion(head: nn.Module, features: Features) -> np.ndarray:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of all that the head stands on, in the precision in which it is shipped."""
+    """SHA-256 of the encoder and decoder below the head, in the precision of the weight files."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         if not name.startswith("segmentation_head.") and value.is_floating_point():

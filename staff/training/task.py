@@ -1,4 +1,4 @@
-"""What is learnt and from what error: twelve street classes and, as a thirteenth output, the car."""
+"""What a network learns, twelve street classes and as a thirteenth output the car, and the losses for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,7 +157,7 @@ class SegmentationTask(lightning.LightningModule):
     def _outputs(
         self, network: nn.Module, images: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | list[torch.Tensor] | None]:
-        """The logits, and what is to be like the teacher's: nothing without one, the logits or the pyramid maps."""
+        """The logits, and what is compared with the teacher: nothing without one, the logits, or the pyramid maps."""
         if not self._teacher:
             return network(images), None
         if self.hparams.imitate == "logits":

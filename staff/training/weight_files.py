@@ -10,7 +10,7 @@ from staff.models import FILES
 
 
 def name_network(architecture: str, encoder: str) -> str:
-    """The key of ``FILES`` that a network has there, whatever its recipe's name; a folded `_bn` is no difference."""
+    """The network's key in ``FILES``. vgg19_bn counts as vgg19: its batch normalisation is folded before export."""
     return f"{architecture}_{encoder.removesuffix('_bn')}"
 
 

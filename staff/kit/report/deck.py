@@ -166,7 +166,7 @@ def filled_rows(table: Table, cells: Sequence[Sequence[str]], part: str) -> list
 
 
 def _fill_table(page: _Page, name: str, rows, widths, first_is: str) -> None:
-    """Put a table in the place of this name; its style, which is the theme's, marks the first row or column."""
+    """Put a table into the placeholder of this name. The theme's table style marks the first row or column."""
     place = page.place(name)
     widths = widths or (1,) * len(rows[0])
     row_height, whole = Emu(round(min(place.height / len(rows), ROW))), place.width

@@ -1,4 +1,4 @@
-"""Reads slides.yaml: what stands on every slide before anybody answers."""
+"""Reads slides.yaml: what is on every slide before it is answered."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -14,13 +14,13 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class _Entry(BaseModel):
-    """An entry of the file; a key that it does not know is refused."""
+    """An entry of the file. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Paper(_Entry):
-    """Something to read: what the link says, and where it leads."""
+    """Something to read: the text of the link and its address."""
 
     label: Text
     address: Text
@@ -41,7 +41,7 @@ class Picture(_Entry):
 
 
 class Table(_Entry):
-    """A table; a cell that is None is to be filled in. `widths` are those of the columns, relative to each other."""
+    """A table. A cell that is None has to be filled in. `widths` are the relative widths of the columns."""
 
     header: list[str]
     rows: list[list[str | None]]
