@@ -14,8 +14,9 @@ from staff import ROOT
 
 
 def pytest_collection_modifyitems(items):
+    """What needs a browser, or all figures drawn, is slow."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if {"browser", "figures"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
