@@ -180,7 +180,8 @@ def download(names, registry, target, source):
             file.chmod(0o644)  # pooch's temporary files can be read by their owner only
             place.parent.mkdir(parents=True, exist_ok=True)
             file.replace(place)
-            bar.update()
+            with bar.get_lock():  # two threads may count at the same moment
+                bar.update()
         except (requests.RequestException, ValueError) as error:
             faults.append(f"{name}: {reason(error)}")
         except Exception:  # such as a full disk

@@ -150,7 +150,7 @@ def test_wrong_checksum_leaves_an_older_file_alone(call, server, target):
 @pytest.mark.parametrize("fault", ["corrupt", "cut", "stall", 503, 429])
 def test_passing_faults_are_overcome_by_another_attempt(call, server, target, fault):
     server.faults[FIRST] = [fault, fault]
-    assert call(timeout=(5, 0.2)).status == 0
+    assert call(timeout=(5, 1)).status == 0
     assert_holds(target, HANDOUT)
     assert server.hits[FIRST] == 3
 
@@ -167,7 +167,7 @@ def test_passing_faults_are_overcome_by_another_attempt(call, server, target, fa
 )
 def test_lasting_faults_are_named_and_leave_no_half_file(call, server, target, fault, words):
     server.faults[FIRST] = [fault] * 2
-    result = call(timeout=(5, 0.2), retries=1)
+    result = call(timeout=(5, 1), retries=1)
     assert result.status == 1 and f"{FIRST}: {words}" in result.err
     assert "5 of 6 files arrived" in result.err and "CAMVID_DIR" in result.err and "data/sample" in result.err
     assert_holds(target, set(HANDOUT) - {FIRST})
@@ -197,7 +197,7 @@ def test_server_that_is_not_there_gets_one_clear_message(call, target):
 
 def test_server_that_answers_nothing_is_given_up_after_one_request(call, server, target):
     server.faults = {name: ["mute"] * 9 for name in ("", *FILES)}
-    result = call(timeout=(5, 0.2))
+    result = call(timeout=(5, 1))
     assert result.status == 1 and "the connection stalled" in result.err and "Is there a network?" in result.err
     assert not server.hits
     assert_holds(target, [])
