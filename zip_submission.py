@@ -43,7 +43,7 @@ def read_files() -> dict[str, bytes]:
 
 
 def find_problems(name: str, source: bytes) -> list[str]:
-    """What would cost points but is no reason to refuse: code that cannot be read, files left out, TO-DOs left."""
+    """Warnings about what would cost points: code that cannot be read, files left out, TO-DOs left."""
     try:
         tree = ast.parse(source, name)
         compile(tree, name, "exec")  # finds what parsing alone does not, a return outside a function for one
@@ -123,7 +123,7 @@ def package_name(requirement: str) -> str:
 
 
 def files_named(tree: ast.Module) -> list[str]:
-    """Files beside student_code.py, and absolute paths of this machine, that stand as texts in a program."""
+    """Files beside student_code.py, and absolute paths of this machine, that a program has in its strings."""
     found = set()
     for text in (node.value for node in ast.walk(tree) if is_text(node)):
         if not text or len(text) > 250 or "\n" in text or "\0" in text:
@@ -144,7 +144,7 @@ def needs_gpu(tree: ast.Module) -> bool:
 
 
 def is_text(node: ast.AST) -> bool:
-    """Whether a node is a literal text."""
+    """Whether a node is a string literal."""
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
@@ -171,7 +171,7 @@ def is_ours(target: Path) -> bool:
 
 
 def write(target: Path, content: bytes) -> None:
-    """Replace `target` in one step; ValueError where it holds something that this program did not write."""
+    """Replace `target` in one step. Raises ValueError if it holds something that this program did not write."""
     if os.path.lexists(target) and not is_ours(target):
         raise ValueError(f"{target} exists and was not made by this program: move it away and run this again.")
     part = target.with_name(f".{target.name}.part")
@@ -187,7 +187,7 @@ def write(target: Path, content: bytes) -> None:
 
 
 def user_name(text: str) -> str:
-    """A plain user name, as argparse wants it checked."""
+    """Check for argparse that a user name is letters and digits, with single . _ - between them."""
     if not re.fullmatch(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", text) or text.lower().endswith(".zip"):
         raise argparse.ArgumentTypeError(
             f"{text!a} is not a plain user name: give letters (a to z) and digits as in gburdell3, "
