@@ -9,7 +9,7 @@ from pathlib import Path
 def replace(target: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` make a file beside ``target``, then rename it. So ``target`` is never half-written."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
+    partial = target.with_name(f"{target.name}.{os.getpid()}.part")  # another process may write the same file
     try:
         write(partial)
         os.replace(partial, target)
