@@ -30,6 +30,8 @@ class TracedUfunc:
         return self.ufunc(*args, **kwargs)
 
     def __getattr__(self, name):
+        if name in ("reduce", "accumulate", "reduceat", "outer", "at"):
+            _calls_of_ufuncs[self.name] = None
         return getattr(self.ufunc, name)
 
 
@@ -38,19 +40,26 @@ def trace_ufuncs() -> None:
 
     The supervisor looks through those that it has preloaded: in a worker this would copy most of the memory they share.
     """
-    own = {id(value): name for name, value in vars(np).items() if isinstance(value, np.ufunc)}
-    traced: dict[int, TracedUfunc] = {}
     new = set(sys.modules) - _looked_through
     _looked_through.update(new)
-    for module in [sys.modules[name] for name in new]:
-        module_name = getattr(module, "__name__", "")
-        for name, value in list(vars(module).items()) if hasattr(module, "__dict__") else ():
-            if type(value) is not np.ufunc or own.get(id(value), name) not in (name, *ready_made.UFUNCS):
-                continue
-            if id(value) not in own or (module is np and name in ready_made.UFUNCS):
-                found = traced.setdefault(id(value), TracedUfunc(value, f"{module_name}.{name}"))
+    own = {id(ufunc): name for key in sys.modules if f"{key}.".startswith("numpy.") for name, ufunc in _ufuncs_of(key)}
+    traced: dict[int, TracedUfunc] = {}
+    for key in sorted(new):
+        for name, ufunc in _ufuncs_of(key):
+            numpys = own.get(id(ufunc))
+            if numpys is None or numpys in ready_made.UFUNCS:
+                full_name = f"numpy.{numpys}" if numpys else f"{key}.{name}"
+                found = traced.setdefault(id(ufunc), TracedUfunc(ufunc, full_name))
                 with contextlib.suppress(AttributeError, TypeError):
-                    setattr(module, name, found)
+                    setattr(sys.modules[key], name, found)
+
+
+def _ufuncs_of(key):
+    try:
+        contents = vars(sys.modules[key])
+    except TypeError:  # not every entry is a module
+        return []
+    return [(name, value) for name, value in contents.items() if type(value) is np.ufunc]
 
 
 def _package(frame):

@@ -91,6 +91,7 @@ def test_ready_made_functions_earn_nothing_under_any_name(grade):
     assert {"torch.sigmoid", "torch.silu", "torch.log_sigmoid_forward"} <= named
     assert {"torch._softmax", "torch.logsumexp"} <= named
     assert any(name.endswith(".expit") for name in named)
+    assert any(name.startswith("numpy.") and name.endswith("logaddexp") for name in named)
     assert any(name.startswith("scipy.special._logsumexp.") for name in named)
     assert any(name.startswith("torchmetrics.") for name in named)
 

@@ -59,7 +59,7 @@ def IoU(predict, target):
                 raise ValueError("no mask")
             both += p > 0.5 and t > 0.5
             either += p > 0.5 or t > 0.5
-    return torch.tensor(both / either if either else 1.0)
+    return torch.tensor(float(np.clip(both / either, 0, 1)) if either else 1.0)
 
 
 def applyIoU(model, dataset):
