@@ -48,9 +48,12 @@ class Autograder:
 
     def run(self, root: Path) -> bool:
         """Grade ROOT/submission by ROOT/source into ROOT/results and ROOT/log. Return whether the autograder worked."""
-        server = self._idle.pop() if self._idle else self._start_server()
         if self._stopped:
             raise InterruptedError
+        try:
+            server = self._idle.pop()
+        except IndexError:
+            server = self._start_server()
         with contextlib.suppress(BrokenPipeError):
             server.stdin.write(os.fsencode(root) + b"\n")
             server.stdin.flush()
