@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from .processes import delete
 SHARED_MEMORY = Path("/dev/shm")
 MOST_FILES = 20_000
 DEEPEST = 100
+LONGEST_PATH = 60
 
 
 def renew(temp_folder: Path) -> None:
@@ -18,6 +20,18 @@ def renew(temp_folder: Path) -> None:
     delete(*(temp_folder / name for name in names))
     for name in names:
         shutil.copytree(temp_folder / "pristine" / name, temp_folder / name, symlinks=True)
+
+
+def short_path(folder: Path) -> Path:
+    """Return a path of the folder to which some forty characters can be added: sockets need one of at most 103.
+
+    Processes that pass tensors to each other, as those of a DataLoader, have sockets among the temporary files.
+    """
+    if len(os.fsencode(folder)) <= LONGEST_PATH:
+        return folder
+    link = Path("/tmp", f"grading-{secrets.token_hex(4)}")
+    link.symlink_to(folder)
+    return link
 
 
 def excess(temp_folder: Path, uid: int | None, private: bool, limit: int) -> str:

@@ -71,6 +71,7 @@ class Supervisor:
     def __init__(self, temp_folder: Path, uid: int | None, shared_memory: int, requests: int):
         self._temp_folder, self._uid, self._requests = temp_folder, uid, requests
         self._project = temp_folder / "project"
+        self._short_home = storage.short_path(temp_folder / "home")
         private = storage.SHARED_MEMORY.exists() and storage.SHARED_MEMORY.stat().st_dev != shared_memory
         self._private = private
         storage.renew(temp_folder)
@@ -89,7 +90,7 @@ class Supervisor:
         if pid == 0:
             try:
                 _detach(send)
-                worker.settle_in(self._project)
+                worker.settle_in(self._project, self._short_home)
                 writable = [str(self._project), str(self._temp_folder / "home")]
                 confinement.confine(
                     request, self._uid, self._keep_reading, writable, str(self._temp_folder / "weights")
@@ -118,7 +119,7 @@ class Supervisor:
         """End all processes of the submission and delete its files."""
         processes.sweep(self._uid)
         storage.clear_shared_memory(self._uid, self._private)
-        processes.delete(self._temp_folder)
+        processes.delete(self._short_home, self._temp_folder)
 
     def _watch(self, request, pid, receive, inherited, ended) -> tuple[str, list[bytes]]:
         """Return why watching ended (sent, ended, or the limit that was reached) and the frames that came.

@@ -36,10 +36,10 @@ def run(request: dict, project: Path, send: int) -> None:
     _send(send, answer)
 
 
-def settle_in(project: Path) -> None:
+def settle_in(project: Path, home: Path) -> None:
     """Make this a process of the student's: his folders, and nothing of the supervisor's in `__main__`."""
-    home = str(project.parent / "home")
-    os.environ.update(HOME=home, TMPDIR=home, MPLCONFIGDIR=home, TORCH_HOME=home, XDG_CACHE_HOME=home)
+    names = ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCH_HOME", "XDG_CACHE_HOME")
+    os.environ.update(dict.fromkeys(names, str(home)))
     os.chdir(project)
     tempfile.tempdir = None  # found before this process began, for another user
     sys.modules["__main__"] = types.ModuleType("__main__")  # or multiprocessing's `spawn` would import the supervisor

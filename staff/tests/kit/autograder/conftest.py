@@ -13,7 +13,8 @@ from staff.tests.kit.autograder import harness
 @pytest.fixture(scope="session")
 def autograder(tmp_path_factory):
     """dist/autograder.zip, built if it is not there or old, and unpacked."""
-    folder = tmp_path_factory.mktemp("autograder")
+    # A long path, as macOS has it for temporary files.
+    folder = tmp_path_factory.mktemp("a_folder_whose_path_is_too_long_for_the_name_of_a_socket")
     for parent in (folder, folder.parent):
         parent.chmod(0o755)  # for the user that a student's code becomes
     autograder = grading.Autograder(folder)

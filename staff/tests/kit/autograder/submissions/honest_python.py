@@ -71,7 +71,11 @@ def applyIoU(model, dataset):
 
 
 def compare_psp_fpn(test_dataset):
-    psp = smp.PSPNet("resnet50", encoder_weights=None, classes=1, activation="sigmoid")
-    psp.load_state_dict(torch.load(utils.ROOT / "models" / "pspnet_resnet50_best_model_weights.pt"))
+    def load_psp():
+        psp = smp.PSPNet("resnet50", encoder_weights=None, classes=1, activation="sigmoid")
+        psp.load_state_dict(torch.load(utils.ROOT / "models" / "pspnet_resnet50_best_model_weights.pt"))
+        return psp.eval()
+
     with ThreadPoolExecutor(2) as pool:
-        return tuple(pool.map(lambda model: applyIoU(model, test_dataset), (psp.eval(), load_FPN_resnet50())))
+        models = list(pool.map(lambda load: load(), (load_psp, load_FPN_resnet50)))
+    return tuple(applyIoU(model, test_dataset) for model in models)
