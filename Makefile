@@ -39,7 +39,7 @@ style: .venv/staff-ready ## ruff, the floors of the imports, types
 	@$(PY) -m mypy
 
 test: .venv/staff-ready ## every test, the slow ones too
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile proj2_unit_tests staff/tests
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder proj2_unit_tests staff/tests
 
 lab: .venv/ready data ## open the notebook in JupyterLab
 	@$(PY) -m jupyterlab proj2.ipynb
