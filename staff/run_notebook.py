@@ -43,7 +43,7 @@ print(_json.dumps([[_model, _frame, float(_iou)] for _model, _ious in scores.ite
 """
 
 
-SHORT_TRAINING = {"scenes": 2, "held_out_scenes": 1, "steps": 1}  # for the cell "learn-knobs"
+SHORT_TRAINING = {"scenes": 1, "held_out_scenes": 1, "steps": 1}  # for the cell "learn-knobs"
 
 
 def shorten(notebook: NotebookNode) -> None:
