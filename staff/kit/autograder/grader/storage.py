@@ -4,6 +4,8 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from .processes import delete
@@ -34,12 +36,13 @@ def short_path(folder: Path) -> Path:
     return link
 
 
-def excess(temp_folder: Path, uid: int | None, private: bool, limit: int) -> str:
+def excess(temp_folder: Path, uid: int | None, private: bool, limit: int, pids: Iterable[int] = ()) -> str:
     """Return which limit the files pass that a worker may write, "" if none.
 
+    pids: the worker's processes, whose open files count even if they are deleted.
     "disk": they take more than `limit` bytes; "files": there are too many, or folders nested too deep.
     """
-    total = count = 0
+    total, count = _deleted(pids), 0
     waiting = [(temp_folder / "project", 0), (temp_folder / "home", 0)]
     if private or uid is not None:
         waiting.append((SHARED_MEMORY, 0))
@@ -59,7 +62,20 @@ def excess(temp_folder: Path, uid: int | None, private: bool, limit: int) -> str
                     return "disk"
                 if count > MOST_FILES or depth > DEEPEST:
                     return "files"
-    return ""
+    return "disk" if total > limit else ""
+
+
+def _deleted(pids: Iterable[int]) -> int:
+    """The bytes of deleted files that these processes hold open (Linux)."""
+    found: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    status = entry.stat()
+                    if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                        found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
 
 
 def clear_shared_memory(uid: int | None, private: bool) -> None:

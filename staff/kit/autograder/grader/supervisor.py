@@ -166,7 +166,8 @@ class Supervisor:
             return "computing"
         if memory > request["memory_bytes"]:
             return "memory"
-        return storage.excess(self._temp_folder, self._uid, self._private, request["disk_bytes"])
+        pids = processes.descendants()
+        return storage.excess(self._temp_folder, self._uid, self._private, request["disk_bytes"], pids)
 
 
 def _detach(send: int) -> None:
