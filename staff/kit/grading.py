@@ -30,15 +30,15 @@ class Autograder:
         self.version = hashlib.sha256(archive.read_bytes() + sys.version.encode()).hexdigest()
         self.source = folder / "source"
         shutil.unpack_archive(archive, self.source)
-        self._work = folder / "work"
-        self._work.mkdir(mode=0o755)
+        self.work = folder / "work"
+        self.work.mkdir(mode=0o755)
         self._stopped = False
         self._idle: list[subprocess.Popen] = []  # servers that wait for a submission
         confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)  # so that `stop` finds what a grading leaves behind
 
     def grade(self, given: Path) -> tuple[str, dict, bool]:
         """Grade a file or folder. Return the log, what results.json holds, and whether the autograder worked."""
-        with tempfile.TemporaryDirectory(prefix="root-", dir=self._work) as place:
+        with tempfile.TemporaryDirectory(prefix="root-", dir=self.work) as place:
             root = Path(place)
             (root / "source").symlink_to(self.source)
             _hand_in(given, root / "submission")
@@ -73,7 +73,7 @@ class Autograder:
         return subprocess.Popen(
             [os.path.join(os.path.realpath(folder), name), "-s", "-m", "grader.serve"],
             cwd=self.source,
-            env=student.environment() | {"TMPDIR": str(self._work)},
+            env=student.environment() | {"TMPDIR": str(self.work)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for this program alone, which then ends the gradings
