@@ -138,7 +138,12 @@ class Supervisor:
                 chunk = os.read(receive, 1 << 20)
                 received += chunk
                 try:
-                    while (length := values.frame_length(received)) is not None and length <= len(received):
+                    # Two frames are the answer: whatever else came is not even cut into frames.
+                    while (
+                        len(frames) < 2
+                        and (length := values.frame_length(received)) is not None
+                        and length <= len(received)
+                    ):
                         frames.append(bytes(received[:length]))
                         del received[:length]
                         deadline = time.monotonic() + request["wall_seconds"]
