@@ -100,9 +100,7 @@ def extra_imports(tree: ast.Module) -> list[str]:
         return []
     given: set[str] = set()
     waiting = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    installed = {package_name(found.name) for found in metadata.distributions() if found.name}
-    if not installed >= set(map(package_name, waiting)) - {""}:
-        return []
+    required = set(map(package_name, waiting))
     while waiting:
         name = package_name(waiting.pop())
         if name and name not in given:
@@ -110,7 +108,8 @@ def extra_imports(tree: ast.Module) -> list[str]:
             try:
                 waiting += [line for line in metadata.requires(name) or [] if "extra ==" not in line]
             except metadata.PackageNotFoundError:
-                continue
+                if name in required:
+                    return []
     owners = metadata.packages_distributions()
     modules = sorted({module.partition(".")[0] for module in imported_modules(tree)} - set(sys.stdlib_module_names))
     return [name for name in modules if name in owners and not given & set(map(package_name, owners[name]))]

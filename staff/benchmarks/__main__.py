@@ -33,11 +33,8 @@ ROWS: dict[str, Callable[[], Iterator[Comparison]]] = {
     "grading": programs.grading,
 }
 QUICK_ROWS = ("sigmoid", "softmax", "mask", "iou", "reading", "forward")
-SLOW_ROWS = {
-    "apply-iou": Effort(rounds=3, seconds=0),
-    "training": Effort(rounds=3, seconds=0),
-    "notebook": Effort(rounds=3, seconds=0),
-    "grading": Effort(rounds=2, seconds=0),
+SLOW_ROWS = dict.fromkeys(("apply-iou", "training", "notebook"), Effort(rounds=3, seconds=0)) | {
+    "grading": Effort(rounds=2, seconds=0)
 }
 WHY_SHORT = {
     "forward pass": "Convolutions of few channels wait for memory, a large matrix product does not.",
