@@ -286,7 +286,8 @@ def _preprocess(preprocessing_fn, image, mask):
 
 
 def _channels_first(array):
-    return np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
+    # A view: a copy of a frame in float32 would take longer than normalising it.
+    return array.transpose(2, 0, 1).astype(np.float32, copy=False)
 
 
 def get_preprocessing_fn(encoder_name):

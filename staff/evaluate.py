@@ -57,7 +57,7 @@ def predict(model: nn.Module, dataset: utils.Dataset, index: int) -> tuple[np.nd
     """(predicted, true) masks of one pair, H×W bool."""
     image, mask = dataset[index]
     like = next(model.parameters())
-    x = torch.from_numpy(image)[None].to(like).contiguous(memory_format=torch.channels_last)
+    x = torch.from_numpy(image)[None].to(like).clone(memory_format=torch.channels_last)
     return model(x)[0, 0].cpu().numpy() > 0.5, mask[0] > 0.5
 
 

@@ -41,7 +41,7 @@ def handout_loop(model: nn.Module, pairs: list[tuple]) -> list[torch.Tensor]:
 @torch.inference_mode()
 def bare_passes(model: nn.Module, pairs: list[tuple]) -> None:
     for image, _ in pairs:
-        model(torch.from_numpy(image)[None].contiguous(memory_format=torch.channels_last))
+        model(torch.from_numpy(image)[None].clone(memory_format=torch.channels_last))
 
 
 def apply_iou(number: int = FRAMES) -> Iterator[Comparison]:
