@@ -11,55 +11,15 @@ import re
 from pathlib import Path
 
 import nbformat
-from jinja2 import DictLoader
+from jinja2 import FileSystemLoader
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import math_to_image
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 TITLE = "Project 2: Segmentation with CNN"
-STYLE = (Path(__file__).parent / "notebook_page.css").read_text("utf-8")
-
-# nbconvert's page without the three scripts that it would load from the network. Its picture blocks have no alt text.
-PAGE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js_requirejs %}{% endblock %}
-{% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
-{% block html_head_css %}<style>STYLE</style>{% endblock %}
-{% macro picture(output, kind) %}
-<div class="jp-RenderedImage jp-OutputArea-output">
-<img src="data:{{ kind }};base64,{{ output.data[kind] }}" alt="{{ output | get_metadata('alt', kind) or '' }}">
-</div>
-{% endmacro %}
-{% block data_png scoped %}{{ picture(output, 'image/png') }}{% endblock %}
-{% block data_jpg scoped %}{{ picture(output, 'image/jpeg') }}{% endblock %}
-""".replace("STYLE", STYLE)
-
+FOLDER = Path(__file__).parent  # where the page's template, style and script are
 HEADING = re.compile(r'<h([23]) id="([^"]+)">(.+?)<a class="anchor-link"', re.S)
-
-# Marks the link of the section at the top of the window, and closes the contents where they would fill a telephone.
-SCRIPT = """<script>
-const contents = document.querySelector(".contents");
-const narrow = matchMedia("(max-width: 1099px)");
-const fold = () => { contents.querySelector("details").open = !narrow.matches; };
-narrow.addEventListener("change", fold);
-fold();
-const links = [...contents.querySelectorAll("a")];
-const headings = links.map((link) => document.getElementById(link.getAttribute("href").slice(1)));
-function mark() {
-  const passed = headings.filter((heading) => heading.getBoundingClientRect().top < 120).length;
-  links.forEach((link, k) => {
-    if (k === Math.max(0, passed - 1)) link.setAttribute("aria-current", "location");
-    else link.removeAttribute("aria-current");
-  });
-  const current = contents.querySelector("[aria-current]");
-  if (!narrow.matches) contents.scrollTop = current.offsetTop - contents.clientHeight / 2;
-}
-addEventListener("scroll", mark, { passive: true });
-contents.addEventListener("click", (event) => { if (narrow.matches && event.target.hash) setTimeout(fold); });
-mark();
-</script>
-"""
 
 
 class NotebookError(Exception):
@@ -76,9 +36,8 @@ def to_html(notebook: NotebookNode, folder: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = draw_formulas(cell.source)
-    exporter = HTMLExporter(
-        embed_images=True, template_file="offline.html.j2", extra_loaders=[DictLoader({"offline.html.j2": PAGE})]
-    )
+    loader = FileSystemLoader(FOLDER)
+    exporter = HTMLExporter(embed_images=True, template_file="notebook_page.html.j2", extra_loaders=[loader])
     page = exporter.from_notebook_node(notebook, resources={"metadata": {"path": str(folder), "name": TITLE}})[0]
     page = page.replace('class="task-list-item-checkbox"', 'class="task-list-item-checkbox" aria-label="To check"')
     return add_contents(page)
@@ -94,7 +53,8 @@ def add_contents(page: str) -> str:
         return page
     contents = f"<details open><summary>Contents</summary>\n<ul>\n{items}</ul></details>"
     page = page.replace("<main>", f'<nav class="contents" aria-label="Contents">{contents}</nav>\n<main>', 1)
-    return page.replace("</body>", f"{SCRIPT}</body>", 1)
+    script = (FOLDER / "notebook_page.js").read_text("utf-8")
+    return page.replace("</body>", f"<script>\n{script}</script>\n</body>", 1)
 
 
 def draw_formulas(markdown: str) -> str:

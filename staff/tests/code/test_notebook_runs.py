@@ -40,8 +40,9 @@ def project_copy(folder):
         ignored = shutil.ignore_patterns("CamVid", "LabelMeFacade", "__pycache__", ".*")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
     (folder / "staff").mkdir()
-    for program in ("__init__.py", "files.py", "run_notebook.py", "notebook_page.py", "notebook_page.css"):
-        shutil.copy(ROOT / "staff" / program, folder / "staff")
+    programs = [ROOT / "staff" / name for name in ("__init__.py", "files.py", "run_notebook.py")]
+    for program in [*programs, *(ROOT / "staff").glob("notebook_page.*")]:
+        shutil.copy(program, folder / "staff")
     shutil.copy(ROOT / "proj2.ipynb", folder)
     (folder / "models").symlink_to(ROOT / "models")
     return folder

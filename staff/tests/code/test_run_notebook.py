@@ -218,16 +218,11 @@ ENCODINGS = {
 def test_a_folder_of_any_name_in_a_console_of_any_encoding(tmp_path, encoding):
     folder = os.path.join(os.fsencode(tmp_path), "Łódź ".encode() + b"M\xfcller")
     root = os.fsdecode(folder)
-    for part in (
-        "data/get_camvid.py",
-        "staff/__init__.py",
-        "staff/files.py",
-        "staff/run_notebook.py",
-        "staff/notebook_page.py",
-        "staff/notebook_page.css",
-    ):
-        os.makedirs(os.path.join(root, os.path.dirname(part)), exist_ok=True)
-        shutil.copy(ROOT / part, os.path.join(root, part))
+    for name in ("data", "staff"):
+        os.makedirs(os.path.join(root, name))
+    programs = [ROOT / "data" / "get_camvid.py", *(ROOT / "staff" / name for name in ("__init__.py", "files.py"))]
+    for path in [*programs, ROOT / "staff" / "run_notebook.py", *(ROOT / "staff").glob("notebook_page.*")]:
+        shutil.copy(path, os.path.join(root, path.relative_to(ROOT)))
     cells = [nbformat.v4.new_markdown_cell("# Überschrift – 東京"), nbformat.v4.new_code_cell("import os")]
     scores = "scores, frame_names = {'É': [0.5]}, [os.getcwdb().decode('utf-8', 'surrogateescape')]\nprint(frame_names)"
     cells.append(nbformat.v4.new_code_cell(scores))
