@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from staff import ROOT
 from staff.benchmarks.harness import Comparison, Rival
-from staff.training.data import Sampling, StreetData
+from staff.training.data import StreetData
+from staff.training.recipes import Sampling, TaskSettings
 from staff.training.task import SegmentationTask, build_network
 
 STEPS, BATCH, CROP, CLASSES = 6, 4, (256, 352), 13
@@ -91,7 +92,7 @@ def fit(task: lightning.LightningModule, data: object) -> None:
 
 def training() -> Iterator[Comparison]:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    task = SegmentationTask(build_network("fpn", "resnet50"), steps=STEPS, encoder_lr=1e-4, lr=1e-3)
+    task = SegmentationTask(build_network("fpn", "resnet50"), STEPS, TaskSettings(encoder_lr=1e-4, lr=1e-3))
     data = StreetData(Sampling(crop=CROP, mix={"rendered": 1.0}), BATCH, STEPS, seed=0)
     example, loader = ExampleTask(), DataLoader(ExampleFrames(), BATCH)
     yield Comparison(

@@ -86,7 +86,7 @@ class Sampling(Strict):
 
 
 class TaskSettings(Strict):
-    """How one stage learns: the arguments of `task.SegmentationTask`."""
+    """How one stage learns: the settings of `task.SegmentationTask`."""
 
     encoder_lr: Rate
     lr: Rate
@@ -161,9 +161,6 @@ class Recipe(Strict):
             if needs_fpn and self.architecture != "fpn":
                 raise ValueError(f"stage {stage.name!r}: only an fpn has the pyramid and head of its teacher")
         return self
-
-    def stage_names(self) -> list[str]:
-        return [stage.name for stage in self.stages] + ["street_classes"] * (self.street_classes is not None)
 
 
 class _Loader(yaml.SafeLoader):

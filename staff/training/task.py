@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import lightning
 import segmentation_models_pytorch as smp
@@ -12,6 +11,7 @@ from torch import nn
 from torchmetrics.classification import BinaryJaccardIndex
 
 from staff.training.data import CAR, IGNORED, UNLABELLED
+from staff.training.recipes import TaskSettings
 
 CAR_OUTPUT = 12
 OUTPUTS = 13
@@ -91,41 +91,25 @@ DISTANCES = {"pyramid": relative_distance, "logits": divergence}
 
 
 class SegmentationTask(lightning.LightningModule):
-    """Trains ``network`` on batches of (image, labels), and to ``imitate`` a teacher's ``pyramid`` or ``logits``."""
+    """Trains ``network`` for ``steps`` on batches of (image, labels), and to imitate a teacher if there is one."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        steps: int,
-        encoder_lr: float,
-        lr: float,
-        warmup: int = 50,
-        weight_decay: float = 1e-4,
-        frozen: tuple[str, ...] = (),
-        freeze_batch_norm: bool = False,
-        channels_last: bool | None = None,
-        teacher: nn.Module | None = None,
-        teacher_weight: float = 1.0,
-        imitate: Literal["pyramid", "logits"] = "pyramid",
-    ):
+    def __init__(self, network: nn.Module, steps: int, settings: TaskSettings, teacher: nn.Module | None = None):
         super().__init__()
-        if imitate not in DISTANCES:
-            raise ValueError(f"A network can imitate its teacher's {' or '.join(DISTANCES)}, not {imitate!r}.")
-        self.save_hyperparameters(ignore=["network", "teacher"])
-        self.channels_last = fast_channels_last() if channels_last is None else channels_last
+        self.steps, self.settings = steps, settings
+        self.channels_last = fast_channels_last() if settings.channels_last is None else settings.channels_last
         self.network = network.to(memory_format=torch.channels_last) if self.channels_last else network
         # In a list, so that the teacher is neither saved in checkpoints nor averaged with the network.
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
         self.loss = StreetLoss()
         self.val_iou = nn.ModuleList([BinaryJaccardIndex(), BinaryJaccardIndex()])
         for name, parameter in network.named_parameters():
-            if name.startswith(tuple(frozen)):
+            if name.startswith(settings.frozen):
                 parameter.requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
         # The Trainer leaves the mode of the modules alone after a validation, so it is set here.
         self.network.train()
-        if self.hparams.freeze_batch_norm:
+        if self.settings.freeze_batch_norm:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -146,9 +130,9 @@ class SegmentationTask(lightning.LightningModule):
         if self._teacher:
             with torch.no_grad():
                 _, target = self._outputs(self._teacher[0].to(images.device), images)
-            distance = DISTANCES[self.hparams.imitate](shown, target)
+            distance = DISTANCES[self.settings.imitate](shown, target)
             self.log("teacher_distance", distance, on_step=False, on_epoch=True)
-            loss = loss + self.hparams.teacher_weight * distance
+            loss = loss + self.settings.teacher_weight * distance
         if not torch.isfinite(loss):
             raise NotFiniteError(f"The loss is {loss.item()} at step {self.global_step + 1}.")
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
@@ -160,7 +144,7 @@ class SegmentationTask(lightning.LightningModule):
         """The logits, and what is compared with the teacher: nothing without one, the logits, or the pyramid maps."""
         if not self._teacher:
             return network(images), None
-        if self.hparams.imitate == "logits":
+        if self.settings.imitate == "logits":
             logits = network(images)
             return logits, logits
         with record_pyramid(network) as maps:
@@ -178,14 +162,14 @@ class SegmentationTask(lightning.LightningModule):
         encoder = [p for p in self.network.encoder.parameters() if p.requires_grad]
         known = {id(p) for p in encoder}
         rest = [p for p in self.network.parameters() if p.requires_grad and id(p) not in known]
-        groups = [{"params": encoder, "lr": self.hparams.encoder_lr}, {"params": rest, "lr": self.hparams.lr}]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=self.hparams.weight_decay)
-        warmup = max(1, min(self.hparams.warmup, self.hparams.steps // 10))
+        groups = [{"params": encoder, "lr": self.settings.encoder_lr}, {"params": rest, "lr": self.settings.lr}]
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=self.settings.weight_decay)
+        warmup = max(1, min(self.settings.warmup, self.steps // 10))
         schedule = torch.optim.lr_scheduler.SequentialLR(
             optimizer,
             [
                 torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=warmup),
-                torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.hparams.steps - warmup)),
+                torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.steps - warmup)),
             ],
             milestones=[warmup],
         )

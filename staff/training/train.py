@@ -52,7 +52,7 @@ def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Nam
             description += ", whose head it begins with"
     if stage.label_check:
         description += f", LabelMeFacade's labels checked by {stage.label_check}"
-    return SegmentationTask(network, teacher=teacher, **stage.task.model_dump(), steps=stage.steps), description
+    return SegmentationTask(network, stage.steps, stage.task, teacher), description
 
 
 def checked_photographs(name: str, arguments: argparse.Namespace) -> list[Frame]:

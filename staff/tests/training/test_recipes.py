@@ -97,7 +97,7 @@ def test_a_good_recipe_is_read_as_it_is_written(tmp_path):
     recipe = read_recipe(written(tmp_path, "none", "none"))
     first, only = recipe.stages
     assert first.task.encoder_lr == 1e-4 and first.sampling.crop == (64, 64) and only.steps == 100
-    assert recipe.stage_names() == ["first", "only"]
+    assert [stage.name for stage in recipe.stages] == ["first", "only"]
 
 
 def test_an_unknown_recipe_is_named_with_the_known_ones():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from staff.training.data import CAR, IGNORED
+from staff.training.recipes import TaskSettings
 from staff.training.task import (
     CAR_OUTPUT,
     OUTPUTS,
@@ -38,9 +39,8 @@ def test_the_loss_is_low_for_the_truth_and_blind_where_told():
 
 def test_frozen_layers_and_batch_statistics_stay(data):
     network = build_network("fpn", "resnet18")
-    task = SegmentationTask(
-        network, steps=2, encoder_lr=1e-2, lr=1e-2, frozen=("encoder.conv1.",), freeze_batch_norm=True
-    )
+    settings = TaskSettings(encoder_lr=1e-2, lr=1e-2, frozen=("encoder.conv1.",), freeze_batch_norm=True)
+    task = SegmentationTask(network, 2, settings)
     assert not network.encoder.conv1.weight.requires_grad and network.encoder.layer1[0].conv1.weight.requires_grad
     network.eval()
     task.on_train_epoch_start()
@@ -53,9 +53,8 @@ def test_a_teacher_adds_the_distance_from_what_it_shows(imitate):
     batch = torch.randn(1, 3, 64, 64), torch.full((1, 64, 64), CAR)
 
     def loss(teacher, weight=1.0):
-        task = SegmentationTask(
-            networks[0], steps=2, encoder_lr=1e-3, lr=1e-3, teacher=teacher, teacher_weight=weight, imitate=imitate
-        )
+        settings = TaskSettings(encoder_lr=1e-3, lr=1e-3, teacher_weight=weight, imitate=imitate)
+        task = SegmentationTask(networks[0], 2, settings, teacher)
         task.log = lambda *_, **__: None
         assert not any(name.startswith("_teacher") for name in task.state_dict())
         return task.training_step(batch, 0)
@@ -70,11 +69,6 @@ def test_a_teacher_adds_the_distance_from_what_it_shows(imitate):
     assert networks[0].decoder.p2.skip_conv.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in networks[1].parameters())
     assert not any(block._forward_pre_hooks for n in networks for block in n.decoder.seg_blocks)
-
-
-def test_what_a_network_imitates_is_named_correctly():
-    with pytest.raises(ValueError, match="pyramid or logits, not 'head'"):
-        SegmentationTask(build_network("fpn", "resnet18"), steps=2, encoder_lr=1e-3, lr=1e-3, imitate="head")
 
 
 def test_relative_distance_is_one_for_maps_of_zeros():
