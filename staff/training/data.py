@@ -110,6 +110,12 @@ class StreetCrops(Dataset):
         return crop["image"], crop["mask"].long()
 
 
+def centre(inner: tuple[int, ...], outer: tuple[int, ...]) -> tuple[slice, slice]:
+    """Where a frame of height and width ``inner`` lies in one that `WholeFrames` has padded to ``outer``."""
+    top, left = ((large - small) // 2 for small, large in zip(inner, outer, strict=True))
+    return slice(top, top + inner[0]), slice(left, left + inner[1])
+
+
 def draw(source: list[Frame] | range, rng: np.random.Generator) -> Frame:
     frame = source[rng.integers(len(source))]
     return frame if isinstance(frame, tuple) else rendered(frame)
@@ -181,12 +187,9 @@ class WholeFrames(Dataset):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def pad(self, image: np.ndarray, labels: np.ndarray) -> dict[str, torch.Tensor]:
-        """The normalised ``image`` and the ``mask`` of labels, both padded."""
-        return self.transform(image=image, mask=labels)
-
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        padded = self.pad(*self.frames[index])
+        image, labels = self.frames[index]
+        padded = self.transform(image=image, mask=labels)
         return padded["image"], padded["mask"] == CAR
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from staff.training.data import CAR, IGNORED, Frame, WholeFrames
+from staff.training.data import CAR, IGNORED, Frame, WholeFrames, centre
 from staff.training.task import CAR_OUTPUT
 
 CERTAIN = 0.75
@@ -15,9 +15,7 @@ def ignore_doubtful(frames: list[Frame], network: nn.Module) -> list[Frame]:
     network.eval()
     checked = []
     for (image, labels), (padded, _) in zip(frames, WholeFrames(frames), strict=True):
-        height, width = labels.shape
-        top, left = (padded.shape[1] - height) // 2, (padded.shape[2] - width) // 2
-        car = network(padded[None])[0, CAR_OUTPUT, top : top + height, left : left + width].sigmoid().numpy()
+        car = network(padded[None])[0, CAR_OUTPUT].sigmoid().numpy()[centre(labels.shape, padded.shape[1:])]
         wrong = ((labels == CAR) & (car < 1 - CERTAIN)) | ((labels != CAR) & (car > CERTAIN))
         checked.append((image, labels.copy()))
         checked[-1][1][wrong] = IGNORED

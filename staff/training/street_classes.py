@@ -24,7 +24,7 @@ import utils
 from staff import ROOT
 from staff.classes import class_ious
 from staff.training.callbacks import cpu_threads, provenance
-from staff.training.data import DATA, UNLABELLED, Frame, WholeFrames, camvid
+from staff.training.data import DATA, UNLABELLED, Frame, WholeFrames, camvid, centre
 from staff.training.recipes import HeadTraining, read_recipe
 from staff.training.starts import load_matching, read_state
 from staff.training.task import NotFiniteError, build_network
@@ -55,7 +55,7 @@ def compute_features(network: nn.Module, frames: list[Frame], flips: bool) -> Fe
     for image, mask in frames:
         for flip in (False, True)[: 1 + flips]:
             pair = (image[:, ::-1].copy(), mask[:, ::-1].copy()) if flip else (image, mask)
-            image_tensor = WholeFrames([pair]).pad(*pair)["image"]
+            image_tensor, _ = WholeFrames([pair])[0]
             maps.append(network.decoder(network.encoder(image_tensor[None]))[0].half())
             labels.append(pad_unlabelled(pair[1], image_tensor.shape[1:]))
     return Features(torch.stack(maps), torch.stack(labels))
@@ -64,8 +64,7 @@ def compute_features(network: nn.Module, frames: list[Frame], flips: bool) -> Fe
 def pad_unlabelled(labels: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     """The labels in the middle of an area of ``size``, the rest UNLABELLED."""
     padded = torch.full(size, UNLABELLED, dtype=torch.uint8)
-    top, left = ((outer - inner) // 2 for outer, inner in zip(size, labels.shape, strict=True))
-    padded[top : top + labels.shape[0], left : left + labels.shape[1]] = torch.from_numpy(labels)
+    padded[centre(labels.shape, size)] = torch.from_numpy(labels)
     return padded
 
 
