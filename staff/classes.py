@@ -4,7 +4,6 @@ As published scores are computed: over the frames of 360×480 without any paddin
 intersections and unions summed over all frames, the mean taken over the eleven classes.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from tqdm import tqdm
 
 import utils
+from staff.files import csv_text, write_text
 
 UNLABELLED = utils.CLASSES.index("unlabelled")
 NAMES = utils.CLASSES[:UNLABELLED]
@@ -66,7 +66,8 @@ def report(matrix: np.ndarray) -> str:
 def write_confusion(matrix: np.ndarray, target: Path) -> None:
     """The matrix as a CSV with the names of the classes, and each class's IoU in the last column."""
     ious = [*(f"{iou:.4f}" for iou in class_ious(matrix)), ""]
-    with target.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["true class", *utils.CLASSES, "iou"])
-        table.writerows([name, *row, iou] for name, row, iou in zip(utils.CLASSES, matrix.tolist(), ious, strict=True))
+    rows = [
+        {"true class": name, **dict(zip(utils.CLASSES, counts, strict=True)), "iou": iou}
+        for name, counts, iou in zip(utils.CLASSES, matrix.tolist(), ious, strict=True)
+    ]
+    write_text(target, csv_text(list(rows[0]), rows))

@@ -9,47 +9,30 @@ confusion matrix (`confusion.csv`).
 """
 
 import argparse
-import csv
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch import nn
-from torchmetrics.functional.classification import binary_stat_scores
+from torchmetrics import MetricCollection
+from torchmetrics.classification import BinaryJaccardIndex, BinaryPrecision, BinaryRecall
 from tqdm import tqdm
 
 import student_code
 import utils
 from staff import ROOT, classes
+from staff.files import csv_text, write_text
 from staff.models import NETWORKS
 
 
-class Counts(NamedTuple):
-    """Pixels of class car: found, falsely found and missed. Counts of frames are summed before they are divided."""
+def build_metrics() -> MetricCollection:
+    """Scores of one frame when called with its masks; of all frames, their pixels summed, from `compute`.
 
-    hit: int
-    false_alarm: int
-    missed: int
-
-    def iou(self) -> float:
-        return ratio(self.hit, self.hit + self.false_alarm + self.missed)
-
-    def precision(self) -> float:
-        return ratio(self.hit, self.hit + self.false_alarm)
-
-    def recall(self) -> float:
-        return ratio(self.hit, self.hit + self.missed)
-
-
-def ratio(part: int, whole: int) -> float:
-    """part / whole, and 1 where there was nothing to find and nothing was found."""
-    return part / whole if whole else 1.0
-
-
-def total(counts: list[Counts]) -> Counts:
-    return Counts(*map(sum, zip(*counts, strict=True)))
+    A score is 1 where there was nothing to find and nothing was found.
+    """
+    kinds = {"iou": BinaryJaccardIndex, "precision": BinaryPrecision, "recall": BinaryRecall}
+    return MetricCollection({name: kind(zero_division=1, validate_args=False) for name, kind in kinds.items()})
 
 
 @torch.inference_mode()
@@ -59,11 +42,6 @@ def predict(model: nn.Module, dataset: utils.Dataset, index: int) -> tuple[np.nd
     like = next(model.parameters())
     x = torch.from_numpy(image)[None].to(like).clone(memory_format=torch.channels_last)
     return model(x)[0, 0].cpu().numpy() > 0.5, mask[0] > 0.5
-
-
-def count(predicted: np.ndarray, true: np.ndarray) -> Counts:
-    hit, false_alarm, _, missed, _ = binary_stat_scores(torch.from_numpy(predicted).int(), torch.from_numpy(true).int())
-    return Counts(hit.item(), false_alarm.item(), missed.item())
 
 
 def build_dataset(images: Path, masks: Path, encoder: str) -> utils.Dataset:
@@ -76,10 +54,14 @@ def build_dataset(images: Path, masks: Path, encoder: str) -> utils.Dataset:
     )
 
 
-def evaluate(model: nn.Module, dataset: utils.Dataset, label: str) -> list[Counts]:
-    """The counts of every frame, in the order of the data set."""
+def evaluate(model: nn.Module, dataset: utils.Dataset, label: str) -> dict[str, dict[str, float]]:
+    """Name -> IoU, precision and recall of every frame, in the order of the data set, and of "all"."""
+    metrics, scores = build_metrics(), {}
     with utils.evaluation_mode(model):
-        return [count(*predict(model, dataset, i)) for i in tqdm(range(len(dataset)), desc=label)]
+        for i in tqdm(range(len(dataset)), desc=label):
+            scores[dataset.names[i]] = metrics(*map(torch.from_numpy, predict(model, dataset, i)))
+    scores["all"] = metrics.compute()
+    return {frame: {name: value.item() for name, value in values.items()} for frame, values in scores.items()}
 
 
 def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], target: Path) -> None:
@@ -101,30 +83,18 @@ def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], 
     cv2.imwrite(str(target), sheet[..., ::-1])
 
 
-def write_scores(rows: list[dict], target: Path) -> None:
-    with target.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-
-
-def row(model: str, frame: str, counts: Counts) -> dict:
-    scores = {"iou": counts.iou(), "precision": counts.precision(), "recall": counts.recall()}
-    return {"model": model, "frame": frame} | {name: f"{value:.4f}" for name, value in scores.items()}
-
-
 def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[dict]:
     """Evaluate all models, write the CSV and the contact sheets to ``out``, return the CSV's rows."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, network in NETWORKS.items():
         model, dataset = network.load(), build_dataset(images, masks, network.encoder)
-        counts = evaluate(model, dataset, name)
-        rows += [row(name, frame, frame_counts) for frame, frame_counts in zip(dataset.names, counts, strict=True)]
-        rows.append(row(name, "all", total(counts)))
-        worst_first = sorted(range(len(counts)), key=lambda i: counts[i].iou())
+        scores = evaluate(model, dataset, name)
+        for frame, values in scores.items():
+            rows.append({"model": name, "frame": frame} | {key: f"{value:.4f}" for key, value in values.items()})
+        worst_first = sorted(range(len(dataset)), key=lambda i: scores[dataset.names[i]]["iou"])
         contact_sheet(model, dataset, worst_first[:worst], out / f"worst_{name}.png")
-    write_scores(rows, out / "scores.csv")
+    write_text(out / "scores.csv", csv_text(list(rows[0]), rows))
     return rows
 
 

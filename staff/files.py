@@ -1,8 +1,10 @@
 """Write a file completely or not at all."""
 
+import csv
+import io
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
@@ -15,6 +17,20 @@ def replace(target: Path, write: Callable[[Path], object]) -> None:
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write ``text`` as UTF-8. What UTF-8 cannot hold, as the name of a file may, is escaped."""
+    replace(target, lambda partial: partial.write_text(text, "utf-8", "backslashreplace", newline="\n"))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[dict]) -> str:
+    """Return the text of a CSV file: a line of names, then one a row. What a row lacks stays empty."""
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue()
 
 
 def write_zip(target: Path, files: dict[str, bytes]) -> None:

@@ -13,8 +13,6 @@ is a check, and writes smaller numbers into the cell of the knobs first; the pag
 import argparse
 import asyncio
 import contextlib
-import csv
-import io
 import json
 import os
 import re
@@ -159,15 +157,6 @@ def _failure(cells: list[NotebookNode], index: int, error: CellExecutionError) -
     )
 
 
-def to_csv(scores: list[list]) -> str:
-    """Return the scores as a table with the columns model, frame and iou."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["model", "frame", "iou"])
-    writer.writerows((model, frame, f"{iou:.6f}") for model, frame, iou in scores)
-    return table.getvalue()
-
-
 def print_table(scores: list[list]) -> None:
     """Print one line a model and one column a frame."""
     models, frames = (list(dict.fromkeys(row[column] for row in scores)) for column in (0, 1))
@@ -202,13 +191,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     build = ROOT / "build"
     text = nbformat.writes(notebook) + "\n"
-    texts = {build / "proj2.html": page, build / "proj2.ipynb": text, build / "iou.csv": to_csv(scores)}
+    rows = [{"model": model, "frame": frame, "iou": f"{iou:.6f}"} for model, frame, iou in scores]
+    table = files.csv_text(("model", "frame", "iou"), rows)
+    texts = {build / "proj2.html": page, build / "proj2.ipynb": text, build / "iou.csv": table}
     if options.in_place:
         texts[ROOT / "proj2.ipynb"] = text
     try:
         for path, text in texts.items():
-            # A file's name may hold what UTF-8 cannot: it is written escaped.
-            files.replace(path, lambda part, t=text: part.write_text(t, "utf-8", "backslashreplace", newline="\n"))
+            files.write_text(path, text)
     except OSError as error:
         print(f"\n{path} cannot be written ({error.strerror}).", file=sys.stderr)
         return 1

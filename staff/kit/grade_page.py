@@ -34,7 +34,7 @@ def write(target: Path, title: str, lines: list[Line], due: datetime | None) -> 
         students=[_student(line, due) for line in lines],
         same=_same_files(graded),
     )
-    files.replace(target, lambda partial: partial.write_text(page, "utf-8", errors="backslashreplace"))
+    files.write_text(target, page)
 
 
 def _submissions(lines: list[Line]) -> list[Line]:

@@ -166,8 +166,7 @@ class Results:
 
     def keep(self, submission_hash: str, results: dict) -> None:
         """Write it whole or not at all."""
-        text = json.dumps(results, indent=1)
-        files.replace(self._path(submission_hash), lambda partial: partial.write_text(text, "utf-8"))
+        files.write_text(self._path(submission_hash), json.dumps(results, indent=1))
 
 
 @dataclass

@@ -38,14 +38,8 @@ def read(path: Path) -> list[list[str]]:
 
 def write(target: Path, rows: list[dict], columns: list[str]) -> None:
     """Write UTF-8 with the mark by which Excel knows it, whole or not at all. Missing cells are empty."""
-
-    def write_rows(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(safe, columns))
-            writer.writerows([safe(row.get(column, "")) for column in columns] for row in rows)
-
-    files.replace(target, write_rows)
+    cells = [{safe(column): safe(row.get(column, "")) for column in columns} for row in rows]
+    files.write_text(target, "\ufeff" + files.csv_text([safe(column) for column in columns], cells))
 
 
 def safe(cell: object) -> object:

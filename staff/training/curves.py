@@ -12,6 +12,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from staff.files import csv_text, write_text
+
 HERE = Path(__file__).resolve().parent
 CURVES, PICTURE = HERE / "curves.csv", HERE / "curves.png"
 COLUMNS = ("model", "stage", "step", "hours", "loss", "val_iou")
@@ -49,13 +51,6 @@ def read_curves() -> list[dict]:
         return list(csv.DictReader(file))
 
 
-def write_curves(rows: list[dict]) -> None:
-    with CURVES.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        table.writerows(rows)
-
-
 def draw(rows: list[dict]) -> None:
     figure, axes = plt.subplots(2, 1, figsize=(9, 7), sharex=True, layout="constrained")
     for model in sorted({row["model"] for row in rows}):
@@ -71,7 +66,7 @@ def draw(rows: list[dict]) -> None:
 
 def main() -> None:
     if len(sys.argv) > 1:
-        write_curves(gather(Path(sys.argv[1]), read_curves()))
+        write_text(CURVES, csv_text(COLUMNS, gather(Path(sys.argv[1]), read_curves())))
     draw(read_curves())
     print(PICTURE)
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torchmetrics.classification import BinaryJaccardIndex
 
-from staff.files import replace
+from staff.files import replace, write_text
 from staff.models import FILES, MODELS
 from staff.training import batch_norm
 from staff.training.data import DATA, Frame, WholeFrames, camvid
@@ -120,8 +120,7 @@ def write(target: Path, state: dict[str, torch.Tensor], model: str, stages: list
     replace(target, lambda partial: torch.save(state, partial))
     write_sums(target.parent)
     lineages = read_lineages(target.parent) | {model: stages}
-    text = json.dumps(lineages, indent=2) + "\n"
-    replace(target.parent / "lineage.json", lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(target.parent / "lineage.json", json.dumps(lineages, indent=2) + "\n")
     return target
 
 
@@ -134,7 +133,7 @@ def refuse_not_finite(state: dict[str, torch.Tensor], weights: Path) -> None:
 def write_sums(models: Path) -> None:
     """SHA256SUMS of the weight files, in the form that `sha256sum --check` reads."""
     lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(models.glob("*.pt"))]
-    replace(models / "SHA256SUMS", lambda partial: partial.write_text("".join(lines)))
+    write_text(models / "SHA256SUMS", "".join(lines))
 
 
 def main() -> None:

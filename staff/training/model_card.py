@@ -10,7 +10,6 @@ Needs CamVid's val split and test frames (`make train-data`). Writes to `models/
 Puts the scores of the test frames into the project's README too.
 """
 
-import csv
 import textwrap
 from pathlib import Path
 
@@ -23,8 +22,8 @@ from data.render_street import SAMPLE_SEEDS, render
 from staff import ROOT
 from staff.classes import NAMES as CLASS_NAMES
 from staff.classes import class_ious, confusion_matrix, write_confusion
-from staff.evaluate import evaluate_all, write_scores
-from staff.files import replace
+from staff.evaluate import evaluate_all
+from staff.files import csv_text, replace, write_text
 from staff.models import MODELS, NETWORKS
 from staff.training.export import unused_layers
 from staff.training.recipes import Recipe, read_recipe
@@ -56,8 +55,7 @@ def update_readme(rows: list[dict], readme: Path) -> None:
     """Replace what stands between README's two score marks by the table of the test frames."""
     before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- scores -->\n")
     _, _, after = rest.partition("<!-- /scores -->\n")
-    text = f"{before}<!-- scores -->\n{TEST_HEAD}{test_table(rows)}\n<!-- /scores -->\n{after}"
-    replace(readme, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(readme, f"{before}<!-- scores -->\n{TEST_HEAD}{test_table(rows)}\n<!-- /scores -->\n{after}")
 
 
 def network_table() -> str:
@@ -195,12 +193,6 @@ def class_table(matrix: np.ndarray) -> str:
     )
 
 
-def read_confusion(file: Path) -> np.ndarray:
-    """The counts in `street_classes.csv`, as `classes.write_confusion` wrote them."""
-    with file.open(newline="", encoding="utf-8") as table:
-        return np.array([[int(row[name]) for name in utils.CLASSES] for row in csv.DictReader(table)])
-
-
 def card(rows: list[dict], lineages: dict[str, list[dict]], matrix: np.ndarray) -> str:
     return CARD.format(
         class_scores=class_table(matrix),
@@ -239,12 +231,11 @@ def main() -> None:
     build = ROOT / "build" / "card"
     rows = measure(build)
     draw_failures(build / "rendered", MODELS / "failures.png")
-    replace(MODELS / "scores.csv", lambda partial: write_scores(rows, partial))
+    write_text(MODELS / "scores.csv", csv_text(list(rows[0]), rows))
     street_model = utils.with_street_classes(NETWORKS["FPN-ResNet50"].load())
     matrix = confusion_matrix(street_model, *SETS["val"])
-    replace(MODELS / "street_classes.csv", lambda partial: write_confusion(matrix, partial))
-    text = card(rows, read_lineages(MODELS), matrix)
-    replace(MODELS / "README.md", lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_confusion(matrix, MODELS / "street_classes.csv")
+    write_text(MODELS / "README.md", card(rows, read_lineages(MODELS), matrix))
     update_readme(rows, ROOT / "README.md")
     print(MODELS / "README.md")
 
