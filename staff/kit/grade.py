@@ -28,9 +28,6 @@ from staff.kit.gradebook import Line
 
 
 def main() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in a notebook
-            stream.reconfigure(errors="backslashreplace")
     arguments = _arguments()
     for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell that starts it in the background ignores Ctrl-C
         signal.signal(ending, signal.default_int_handler)

@@ -18,7 +18,7 @@ from staff.kit.gradebook import Line
 
 TEMPLATE = Path(__file__).with_name("grade_page.html")
 MOST_SENTENCES = 5
-BLUE, ORANGE = "#2b6cb0", "#c05621"
+BLUE = "#2b6cb0"
 _VARYING = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")  # numbers, which differ between failures of one kind
 
 

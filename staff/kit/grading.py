@@ -112,7 +112,7 @@ def _hand_in(given: Path, target: Path) -> None:
         return
     target.mkdir()
     if archives.ARCHIVE.search(given.name):
-        with contextlib.suppress(*archives.ERRORS):
+        with contextlib.suppress(Exception):  # whatever is wrong with it
             archives.unpack(given, target)
     if not any(target.iterdir()):  # so that the grader can say what it found instead
         shutil.copy(given, target)

@@ -131,12 +131,15 @@ def test_any_name_can_be_shown(tmp_path, read):
     assert printable("Ærø 日本") == "Ærø 日本"
 
 
-def test_damaged_entry_of_the_zip_costs_no_other(tmp_path, read, capsys):
-    archive = tmp_path / "export.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("a/student_code.py", "first\n" * 5)
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_damaged_entry_of_the_zip_costs_no_other(tmp_path, read, capsys, packed):
+    archive, name = tmp_path / "export.zip", b"a/student_code.py"
+    with zipfile.ZipFile(archive, "w", packed) as file:
+        file.writestr(name.decode(), "first\n" * 5)
         file.writestr("b/student_code.py", "second\n" * 5)
-    archive.write_bytes(archive.read_bytes().replace(b"first", b"fir?t", 1))
+    content = archive.read_bytes()
+    start = content.index(name) + len(name)
+    archive.write_bytes(content[:start] + b"\xff" * 8 + content[start + 8 :])
     assert [entry.name for entry in read(archive)] == ["a", "b"]
     assert "a/student_code.py could not be unpacked" in capsys.readouterr().err
 

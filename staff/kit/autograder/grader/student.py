@@ -83,9 +83,7 @@ class Student:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.stdin.close()
             self._process.wait(CLOSING_SECONDS)
-        self._process.kill()
-        self._process.wait()
-        processes.sweep(self._uid)
+        self._kill()
 
     def call(self, function: str, cases: Iterable[Case], stand_ins: tuple[str, ...] = ()) -> list[Outcome]:
         """Call the student's function on each case, all of them in one fresh process.
@@ -185,7 +183,9 @@ class Student:
         what = function or "Importing student_code.py"
         frames = self._exchange(request)
         if frames is None:
-            self._restart()
+            self._kill()
+            self._process = self._launch()
+            self._begin()
             raise Failed(f"{what} should return, but the process that ran it was ended from within.")
         try:
             ending, imported, answer = map(values.loads, frames)
@@ -213,9 +213,7 @@ class Student:
                 if not chunk:
                     return None
                 received += chunk
-                while (length := values.frame_length(received)) is not None and length <= len(received):
-                    frames.append(bytes(received[:length]))
-                    del received[:length]
+                values.cut_frames(received, frames, most=3)
         except (OSError, ValueError):
             return None
         return frames
@@ -258,12 +256,10 @@ class Student:
             raise Failed(f"{what} should return, but crashed with {signal.Signals(number).name}.")
         raise Failed(f"{what} should return, but ended its process with exit code {ending['code']}.")
 
-    def _restart(self):
+    def _kill(self):
         self._process.kill()
         self._process.wait()
         processes.sweep(self._uid)
-        self._process = self._launch()
-        self._begin()
 
     def _launch(self):
         return subprocess.Popen(

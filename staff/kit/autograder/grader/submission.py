@@ -58,7 +58,11 @@ def find(folder: Path, scratch: Path) -> Submission:
         raise Unusable(" ".join([_describe_contents(folder), *notes]))
     if chosen.archive:
         notes.append("student_code.py lay in an archive inside the submission; it was graded all the same.")
-    files = {PurePosixPath(CODE, "student_code.py"): _read_main(chosen)}
+    problems: list[str] = []
+    main = _read(chosen, problems)
+    if main is None:
+        raise Unusable(" ".join(problems))
+    files = {PurePosixPath(CODE, "student_code.py"): main}
     for place, candidate in _places(chosen, candidates).items():
         content = _read(candidate, notes)
         if content is not None and len(files) < MOST_FILES:
@@ -175,14 +179,6 @@ def _files(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
                 yield Path(entry.path), parts
 
 
-def _read_main(chosen: Candidate) -> bytes:
-    problems: list[str] = []
-    content = _read(chosen, problems)
-    if content is None:
-        raise Unusable(" ".join(problems))
-    return content
-
-
 def _read(candidate: Candidate, notes: list[str]) -> bytes | None:
     """Return the contents of a file, or None and a note on what is wrong with it."""
     try:
@@ -209,7 +205,7 @@ def _unpack_all(folder: Path, scratch: Path, notes: list[str]) -> list[Candidate
         target = scratch / str(count)
         try:
             archives.unpack(path, target, allowance)
-        except archives.ERRORS as error:
+        except Exception as error:  # a damaged archive raises one of a dozen types
             notes.append(f"{path.name} could not be unpacked ({str(error) or type(error).__name__}).")
         found += _python_files(target, count)
         if depth < DEEPEST_ARCHIVE:

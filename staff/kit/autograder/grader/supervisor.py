@@ -137,23 +137,19 @@ class Supervisor:
             if receive in ready:
                 chunk = os.read(receive, 1 << 20)
                 received += chunk
+                before = len(frames)
                 try:
                     # Two frames are the answer: whatever else came is not even cut into frames.
-                    while (
-                        len(frames) < 2
-                        and (length := values.frame_length(received)) is not None
-                        and length <= len(received)
-                    ):
-                        frames.append(bytes(received[:length]))
-                        del received[:length]
-                        deadline = time.monotonic() + request["wall_seconds"]
-                        imported_seconds, _ = processes.usage(inherited)
+                    values.cut_frames(received, frames, most=2)
                 except ValueError:
-                    return "size", frames[:1]
-                if len(frames) >= 2:
-                    return "sent", frames[:2]
+                    return "size", frames
+                if len(frames) == 2:
+                    return "sent", frames
                 if not chunk:
                     return "ended", frames
+                if len(frames) > before:
+                    deadline = time.monotonic() + request["wall_seconds"]
+                    imported_seconds, _ = processes.usage(inherited)
             else:
                 ended.update(processes.reap()[0])
                 if pid in ended:

@@ -58,14 +58,17 @@ def loads(frame: bytes) -> Any:
         raise ValueError(f"not a frame: {type(error).__name__}") from error
 
 
-def frame_length(start: bytes | bytearray) -> int | None:
-    """Return the length of the frame that begins so, None if it cannot be seen yet; `ValueError` if it is too long."""
-    if len(start) < HEAD.size:
-        return None
-    header, body = HEAD.unpack_from(start)
-    if header > LARGEST_HEADER or body > LARGEST_BODY:
-        raise ValueError("a frame longer than allowed")
-    return HEAD.size + header + body
+def cut_frames(received: bytearray, frames: list[bytes], most: int) -> None:
+    """Move the whole frames at the start of `received` to `frames`, up to `most`; `ValueError` if one is too long."""
+    while len(frames) < most and len(received) >= HEAD.size:
+        header, body = HEAD.unpack_from(received)
+        if header > LARGEST_HEADER or body > LARGEST_BODY:
+            raise ValueError("a frame longer than allowed")
+        length = HEAD.size + header + body
+        if len(received) < length:
+            return
+        frames.append(bytes(received[:length]))
+        del received[:length]
 
 
 def read(stream: BinaryIO) -> bytes | None:
