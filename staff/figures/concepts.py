@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy.signal import correlate2d
 
 from data.render_street import render
 from staff.figures.style import (
@@ -99,16 +100,10 @@ def semantic_segmentation() -> Figure:
     return fig
 
 
-def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return the convolution of two integer matrices as in a CNN: stride 1, no padding, kernel not flipped."""
-    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)
-    return np.einsum("ijkl,kl->ij", windows, kernel)
-
-
 def convolution() -> Figure:
     """Return a 3 × 3 kernel on a 6 × 6 input, the window at one place, and its number in the 4 × 4 feature map."""
     fig, ax = page(43)
-    output = convolve(CONVOLUTION_INPUT, KERNEL)
+    output = correlate2d(CONVOLUTION_INPUT, KERNEL, mode="valid")  # as in a CNN, where the kernel is not flipped
     row, column, cell, middle = 1, 1, 4.6, 23.5
     _numbers(ax, 3, middle, cell, CONVOLUTION_INPUT, lambda v: tint(MUTED, 0.06 + 0.05 * v))
     _numbers(ax, 42, middle, cell, KERNEL, lambda v: tint(SHRINK, 0.3))
@@ -125,14 +120,8 @@ def convolution() -> Figure:
     text(ax, 61.6, middle, "=", 24)
     window = CONVOLUTION_INPUT[row : row + 3, column : column + 3]
     products = " + ".join(f"({k})·{v}" if k < 0 else f"{k}·{v}" for k, v in zip(KERNEL.flat, window.flat, strict=True))
-    text(
-        ax,
-        WIDTH / 2,
-        1.8,
-        "stride 1, no padding: the window moves on by one column (dashed), then by one row",
-        SMALL,
-        color=MUTED,
-    )
+    caption = "stride 1, no padding: the window moves on by one column (dashed), then by one row"
+    text(ax, WIDTH / 2, 1.8, caption, SMALL, color=MUTED)
     text(ax, WIDTH / 2, 5.3, f"{products} = {output[row, column]}".replace("-", "−"), TITLE)
     return fig
 
@@ -201,15 +190,7 @@ def iou_question() -> Figure:
         text(ax, x + 14, 28.7, name, TITLE, weight="bold")
         picture(ax, x, 4.3, 28, 22.4, mask, cmap=ListedColormap([NOT_CAR, CAR]))
         if mask is not masks[0]:
-            ax.contour(
-                np.linspace(x, x + 28, 121)[:-1] + 14 / 120,
-                np.linspace(26.7, 4.3, 97)[:-1] - 11.2 / 96,
-                masks[0],
-                [0.5],
-                colors="white",
-                linestyles="--",
-                linewidths=2,
-                zorder=7,
-            )
+            look = {"colors": "white", "linestyles": "--", "linewidths": 2, "zorder": 7}
+            ax.contour(masks[0], [0.5], extent=(x, x + 28, 4.3, 26.7), origin="upper", **look)
     text(ax, 59.75, 1.8, "dashed: outline of the true mask", SMALL, color=MUTED)
     return fig

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from scipy.ndimage import zoom
 
 from staff.figures import architectures as sizes
 from staff.figures.architectures import shape
@@ -112,16 +113,8 @@ def fpn() -> Figure:
     arrow(ax, (74.1, rows[5]), (76.1, rows[5]))
     box(ax, 82.6, rows[5], 13, 6.4, SEGMENT, shape(sizes.FPN_SUM), head="sum")
     box(ax, 82.6, rows[4], 13, 6.4, POINTWISE, shape((1, *sizes.FPN_SUM[1:])), head="conv 1×1")
-    box(
-        ax,
-        82.6,
-        rows[3],
-        13,
-        6.4,
-        GROW,
-        shape(sizes.OUTPUT),
-        head=f"×{sizes.FPN_HEAD_UPSAMPLING}, {sizes.FPN_HEAD_MODE}",
-    )
+    enlarging = f"×{sizes.FPN_HEAD_UPSAMPLING}, {sizes.FPN_HEAD_MODE}"
+    box(ax, 82.6, rows[3], 13, 6.4, GROW, shape(sizes.OUTPUT), head=enlarging)
     box(ax, 82.6, rows[2], 13, 6.4, SEGMENT, shape(sizes.OUTPUT), head="sigmoid")
     for level in (5, 4, 3):
         arrow(ax, (82.6, rows[level] - 3.2), (82.6, rows[level - 1] + 3.2))
@@ -316,7 +309,8 @@ def pyramid_pooling() -> Figure:
         arrow(ax, (33, y), (36.3, y))
         box(ax, 43, y, 13, 6.4, POINTWISE, f"{sizes.PSP_BRANCH_CHANNELS} channels", head="conv 1×1")
         arrow(ax, (49.5, y), (53.8, y), colour=GROW)
-        picture(ax, 54, y - h / 2, w, h, _stretch(averages, height, width), **look)
+        # Bilinear with aligned corners, as in PSPNet.
+        picture(ax, 54, y - h / 2, w, h, zoom(averages, (height / n, width / n), order=1), **look)
         ax.plot([65, 70], [y, y], color=MUTED, lw=1.6)
     ax.plot([16.8, 70], [9.4, 9.4], color=MUTED, lw=1.6)
     text(ax, 43, 11.4, f"the feature map itself, {channels} channels", SMALL)
@@ -348,14 +342,6 @@ def _psp_head(ax: Axes) -> None:
         above = y - 3.2
     arrow(ax, (81.5, above), (81.5, 15.6))
     street(ax, 75, 5, 13, mask=True)
-
-
-def _stretch(averages: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the grid resized to height × width, bilinear with aligned corners, as in PSPNet."""
-    n = len(averages)
-    at = np.arange(n)
-    tall = np.stack([np.interp(np.linspace(0, n - 1, height), at, column) for column in averages.T], axis=1)
-    return np.stack([np.interp(np.linspace(0, n - 1, width), at, row) for row in tall])
 
 
 def _feature_map(height: int, width: int) -> np.ndarray:

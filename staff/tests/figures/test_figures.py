@@ -138,12 +138,6 @@ def test_question_3_has_equal_overlap_and_a_larger_union_for_the_second_predicti
     assert (truth | second).sum() > 1.1 * (truth | first).sum()
 
 
-def test_convolution_is_pytorchs():
-    image, kernel = (torch.tensor(a)[None, None].float() for a in (concepts.CONVOLUTION_INPUT, concepts.KERNEL))
-    expected = torch.nn.functional.conv2d(image, kernel)[0, 0].int().numpy()
-    np.testing.assert_array_equal(concepts.convolve(concepts.CONVOLUTION_INPUT, concepts.KERNEL), expected)
-
-
 def run(architecture, encoder):
     """Return the model on the meta device, its encoder's maps, and the shape of each module's output by name."""
     shapes = {}
