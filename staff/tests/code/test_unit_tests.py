@@ -88,22 +88,16 @@ WRONG_RANGES = {
         "apply_mask_to_image should return values from 0 to 255, got values from -255 to 255: clip them."
     ),
 }
+MASKED = "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got {}."
 WRONG_VALUES = {
-    IMAGE_TO_TENSOR + "return image": (
-        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 30]."
+    IMAGE_TO_TENSOR + "return image": MASKED.format("[10, 20, 30]"),
+    IMAGE_TO_TENSOR + "return (image + 255 * mask).clamp(0, 255)": MASKED.format("[255, 255, 255]"),
+    IMAGE_TO_TENSOR + "image[..., 2] += 255 * mask[..., 0]; return image.clamp(0, 255)": MASKED.format("[10, 20, 255]"),
+    IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image % 256": MASKED.format(
+        "[9, 20, 30]: uint8 counts from 255 on to 0, so convert the image to a wider type first"
     ),
-    IMAGE_TO_TENSOR + "return (image + 255 * mask).clamp(0, 255)": (
-        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [255, 255, 255]."
-    ),
-    IMAGE_TO_TENSOR + "image[..., 2] += 255 * mask[..., 0]; return image.clamp(0, 255)": (
-        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 255]."
-    ),
-    IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image % 256": (
-        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [9, 20, 30]: "
-        "uint8 counts from 255 on to 0, so convert the image to a wider type first."
-    ),
-    IMAGE_TO_TENSOR + "image[..., 0] += 255 * (1 - mask[..., 0]); return image.clamp(0, 255)": (
-        "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got [10, 20, 30]."
+    IMAGE_TO_TENSOR + "image[..., 0] += 255 * (1 - mask[..., 0]); return image.clamp(0, 255)": MASKED.format(
+        "[10, 20, 30]"
     ),
     IMAGE_TO_TENSOR + "image[..., 0] = 255; return image": (
         "apply_mask_to_image should turn an unmasked pixel [200, 100, 50] into [200, 100, 50], got [255, 100, 50]."
@@ -136,26 +130,15 @@ WRONG_MODELS = {
 }
 
 COUNTS = "p, t = predict > 0.5, target > 0.5; inter, union = (p & t).sum(), (p | t).sum(); "
+TWO_OF_FIVE = "IoU of two masks with 2 pixels in common and 5 in all should {}."
 WRONG_IOU1 = {
-    "return 0.4": "IoU of two masks with 2 pixels in common and 5 in all should return a torch.Tensor, got float.",
-    COUNTS + "return (inter / union)[None]": (
-        "IoU of two masks with 2 pixels in common and 5 in all should have the shape (), got (1,)."
-    ),
-    COUNTS + "return 2 * inter / (p.sum() + t.sum())": (
-        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.571429."
-    ),
-    COUNTS + "return inter / (p.sum() + t.sum())": (
-        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.285714."
-    ),
-    COUNTS + "return (p == t).float().mean()": (
-        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.625."
-    ),
-    COUNTS + "return inter / t.sum()": (
-        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.666667."
-    ),
-    COUNTS + "return (inter + 1) / (union + 1)": (
-        "IoU of two masks with 2 pixels in common and 5 in all should be 0.4, got 0.5."
-    ),
+    "return 0.4": TWO_OF_FIVE.format("return a torch.Tensor, got float"),
+    COUNTS + "return (inter / union)[None]": TWO_OF_FIVE.format("have the shape (), got (1,)"),
+    COUNTS + "return 2 * inter / (p.sum() + t.sum())": TWO_OF_FIVE.format("be 0.4, got 0.571429"),
+    COUNTS + "return inter / (p.sum() + t.sum())": TWO_OF_FIVE.format("be 0.4, got 0.285714"),
+    COUNTS + "return (p == t).float().mean()": TWO_OF_FIVE.format("be 0.4, got 0.625"),
+    COUNTS + "return inter / t.sum()": TWO_OF_FIVE.format("be 0.4, got 0.666667"),
+    COUNTS + "return (inter + 1) / (union + 1)": TWO_OF_FIVE.format("be 0.4, got 0.5"),
     "return torch.tensor(0.4)": "IoU of a mask with itself should be 1, got 0.4.",
     COUNTS + "return (inter / union).clamp(0.1)": "IoU of two masks without a common pixel should be 0, got 0.1.",
 }

@@ -138,6 +138,7 @@ def test_notebook_keeps_no_outputs_and_has_room_for_answers(starter):
     notebook = nbformat.read(starter / "proj2.ipynb", as_version=4)
     nbformat.validate(notebook)
 
+    assert list(notebook.metadata) == ["kernelspec"] and len(reference.metadata) > 1
     assert [cell.cell_type for cell in notebook.cells] == [cell.cell_type for cell in reference.cells]
     for cell in notebook.cells:
         assert not cell.get("outputs") and cell.get("execution_count") is None and not cell.metadata
@@ -281,44 +282,6 @@ def test_misplaced_mark_in_the_notebook_is_named():
     cells = [nbformat.v4.new_markdown_cell("Text"), nbformat.v4.new_markdown_cell("\n<!-- ### BEGIN SOLUTION -->\nA")]
     with pytest.raises(make_starter.MarkError, match=r"^proj2\.ipynb, cell 2, line 2: ### BEGIN SOLUTION without"):
         make_starter.student_notebook(nbformat.writes(nbformat.v4.new_notebook(cells=cells)), "proj2.ipynb")
-
-
-def test_region_gives_way_to_its_todo():
-    lines = [
-        "def sigmoid(x):",
-        f"    {TODO}",
-        f"    {BEGIN}",
-        "    y = 1",
-        "",
-        "    return y",
-        f"    {END}",
-        "",
-        "z = 2",
-    ]
-    assert make_starter.student_code("\n".join(lines), "student_code.py").split("\n") == [
-        "def sigmoid(x):",
-        f"    {TODO}",
-        '    raise NotImplementedError("TO-DO 1: sigmoid")',
-        "",
-        "z = 2",
-    ]
-
-
-def test_notebook_loses_answers_solutions_and_outputs():
-    answer = nbformat.v4.new_markdown_cell("### Answer\n<!-- ### BEGIN SOLUTION -->\n42\n<!-- ### END SOLUTION -->")
-    code = nbformat.v4.new_code_cell(f"{TODO}\n{BEGIN}\ny = 42\n{END}", execution_count=3, metadata={"tags": ["x"]})
-    code.outputs = [nbformat.v4.new_output("stream", text="42")]
-    written = nbformat.writes(
-        nbformat.v4.new_notebook(cells=[answer, code], metadata={"kernelspec": {"name": "k", "display_name": "K"}})
-    )
-    notebook = nbformat.reads(make_starter.student_notebook(written, "proj2.ipynb"), as_version=4)
-
-    assert [cell.source for cell in notebook.cells] == [
-        "### Answer\n*Write your answer here.*",
-        f'{TODO}\nraise NotImplementedError("TO-DO 1: sigmoid")',
-    ]
-    assert notebook.cells[1].outputs == [] and notebook.cells[1].execution_count is None
-    assert notebook.cells[1].metadata == {} and notebook.metadata == {"kernelspec": {"name": "k", "display_name": "K"}}
 
 
 @pytest.mark.parametrize("source", ["x = 1\n### BEGIN SOLUTION\n", None])
