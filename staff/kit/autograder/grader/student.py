@@ -186,7 +186,7 @@ class Student:
             self._kill()
             self._process = self._launch()
             self._begin()
-            raise Failed(f"{what} should return, but the process that ran it was ended from within.")
+            raise Failed(f"{what} should return, but its process was ended: by this code, or because memory ran out.")
         try:
             ending, imported, answer = map(values.loads, frames)
             if imported.get("broken"):

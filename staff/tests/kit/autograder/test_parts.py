@@ -8,12 +8,14 @@ if os.name == "nt":
     pytest.skip("Gradescope runs on Linux; the grader needs fork", allow_module_level=True)
 
 import marshal
+import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
 from staff import ROOT
-from staff.kit.autograder.grader import messages, objects, storage, student, values
+from staff.kit.autograder.grader import messages, objects, storage, student, supervisor, values
 
 
 @pytest.mark.parametrize("sizes", [(values.LARGEST_HEADER + 1, 0), (0, values.LARGEST_BODY + 1)])
@@ -68,6 +70,21 @@ def test_limits_of_files(tmp_path, depth, size, limit, found):
 def test_hints(kind, message, hint):
     found = messages.hint_for({"type": kind, "message": message}, (np.zeros((2, 3)), values.Tensor(np.zeros(4))))
     assert hint in found if hint else not found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the file is Linux's own")
+def test_where_memory_runs_out_a_worker_is_ended_before_the_grader():
+    receive, send = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            supervisor._detach(send)
+            os.write(send, Path("/proc/self/oom_score_adj").read_bytes())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(receive, 100) == b"1000\n"
+    assert Path("/proc/self/oom_score_adj").read_text("utf-8") != "1000\n"
 
 
 def test_deleted_files_count_while_they_are_open(tmp_path):
