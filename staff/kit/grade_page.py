@@ -18,7 +18,7 @@ from staff.kit.gradebook import Line
 
 TEMPLATE = Path(__file__).with_name("grade_page.html")
 MOST_SENTENCES = 5
-BLUE = "#2b6cb0"
+BLUE = "#2b6cb0"  # as in the page
 _VARYING = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")  # numbers, which differ between failures of one kind
 
 
@@ -31,7 +31,7 @@ def write(target: Path, title: str, lines: list[Line], due: datetime | None) -> 
         totals=_totals(lines),
         histogram=_histogram([line.results for line in _submissions(graded)]),
         tests=_tests(graded),
-        students=[_student(line, due) for line in lines],
+        students=[(_who(line), gradebook.row_of(line, due), line.results or {}) for line in lines],
         same=_same_files(graded),
     )
     files.write_text(target, page)
@@ -106,8 +106,7 @@ def _tests(graded: list[Line]) -> list[dict]:
                 "hidden": taken[0][1].get("visibility") != "visible",
                 "passed": int(passed.sum()),
                 "of": len(passed),
-                "share": f"{passed.mean():.0%}",
-                "bar": _bar(passed.mean()),
+                "share": passed.mean(),
                 "discrimination": discrimination(passed, rest),
                 "failures": _failures(taken),
             }
@@ -126,13 +125,6 @@ def discrimination(passed: np.ndarray, rest: np.ndarray) -> str:
     return f"{np.corrcoef(passed, rest)[0, 1]:.2f}"
 
 
-def _bar(share: float) -> Markup:
-    return Markup(
-        '<svg class="bar" aria-hidden="true"><rect width="80" height="10" fill="#e2e8f0"/>'
-        f'<rect width="{80 * share:.0f}" height="10" fill="{BLUE}"/></svg>'
-    )
-
-
 def _failures(taken: list[tuple[Line, dict]]) -> list[dict]:
     """The commonest sentences of failure with their students; those that differ only in numbers are one."""
     kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -144,22 +136,6 @@ def _failures(taken: list[tuple[Line, dict]]) -> list[dict]:
         {"sentence": kind[0][0], "count": len(kind), "who": [who for _, who in kind]}
         for kind in common[:MOST_SENTENCES]
     ]
-
-
-def _student(line: Line, due: datetime | None) -> dict:
-    row = gradebook.row_of(line, due)
-    tests = line.results["tests"] if line.results else []
-    shown = [
-        {
-            "name": gradebook.column_of(test),
-            "score": test["score"],
-            "of": test["max_score"],
-            "output": test["output"],
-            "passed": test["score"] == test["max_score"],
-        }
-        for test in tests
-    ]
-    return {"who": _who(line), "row": row, "tests": shown}
 
 
 def _same_files(graded: list[Line]) -> list[list[str]]:

@@ -11,6 +11,7 @@ Puts the scores of the test frames into the project's README too.
 """
 
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -58,13 +59,18 @@ def update_readme(rows: list[dict], readme: Path) -> None:
     write_text(readme, f"{before}<!-- scores -->\n{TEST_HEAD}{test_table(rows)}\n<!-- /scores -->\n{after}")
 
 
+def table(rows: Iterable[Iterable[str]]) -> str:
+    """The lines of a table in Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def network_table() -> str:
-    lines = []
+    rows = []
     for model, network in NETWORKS.items():
-        table = summary(network.load(), (1, 3, 384, 480), verbose=0)
-        size = f"{table.total_params:,} | {table.total_mult_adds / 1e9:.2f}"
-        lines.append(f"| {model} | `{network.file}` | {size} |")
-    return "\n".join(lines)
+        found = summary(network.load(), (1, 3, 384, 480), verbose=0)
+        size = f"{found.total_params:,}", f"{found.total_mult_adds / 1e9:.2f}"
+        rows.append((model, f"`{network.file}`", *size))
+    return table(rows)
 
 
 def idle_parameters() -> int:
@@ -81,12 +87,10 @@ def frame_scores(rows: list[dict], model: str) -> list[tuple[str, float, float |
 
 
 def test_table(rows: list[dict]) -> str:
-    lines = []
-    for model in NETWORKS:
-        scores = frame_scores(rows, model)
-        cells = (f"{score:.4f}" + (f" ({handout:.4f})" if handout else "") for _, score, handout in scores)
-        lines.append(f"| {model} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    def cell(score: float, handout: float | None) -> str:
+        return f"{score:.4f}" + (f" ({handout:.4f})" if handout else "")
+
+    return table([model, *(cell(*scores) for _, *scores in frame_scores(rows, model))] for model in NETWORKS)
 
 
 def shortfalls(rows: list[dict]) -> str:
@@ -103,12 +107,12 @@ def shortfalls(rows: list[dict]) -> str:
 
 
 def set_table(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
-    lines = []
+    found = []
     for model, network in NETWORKS.items():
         for r in (r for r in rows if r["model"] == model and r["frame"] == "all"):
             of = "val, trained on" if r["set"] == "val" and saw_val(lineages[network.recipe]) else r["set"]
-            lines.append(f"| {model} | {of} | {r['iou']} | {r['precision']} | {r['recall']} |")
-    return "\n".join(lines)
+            found.append((model, of, r["iou"], r["precision"], r["recall"]))
+    return table(found)
 
 
 def saw_val(stages: list[dict]) -> bool:
@@ -183,14 +187,8 @@ def recipe_differences(lineages: dict[str, list[dict]]) -> str:
 
 def class_table(matrix: np.ndarray) -> str:
     """The IoU of each class, in two rows."""
-    ious = class_ious(matrix)
-    return "\n".join(
-        [
-            "| " + " | ".join(CLASS_NAMES) + " |",
-            "|---" * len(CLASS_NAMES) + "|",
-            "| " + " | ".join(f"{iou:.3f}" for iou in ious) + " |",
-        ]
-    )
+    values = [f"{iou:.3f}" for iou in class_ious(matrix)]
+    return "\n".join([table([CLASS_NAMES]), "|---" * len(values) + "|", table([values])])
 
 
 def card(rows: list[dict], lineages: dict[str, list[dict]], matrix: np.ndarray) -> str:

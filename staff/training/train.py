@@ -55,14 +55,9 @@ def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Nam
     return SegmentationTask(network, stage.steps, stage.task, teacher), description
 
 
-def checked_photographs(name: str, arguments: argparse.Namespace) -> list[Frame]:
-    """LabelMeFacade's frames without the labels that the FPN-ResNet50 of stage ``name`` contradicts."""
-    number = PHOTOGRAPHS_IN_A_DRY_RUN if arguments.fast_dev_run else None
-    return _checked_photographs(ROOT / resolve(name, arguments), arguments.data, number)
-
-
 @cache
-def _checked_photographs(file: Path, data: Path, number: int | None) -> list[Frame]:
+def checked_photographs(file: Path, data: Path, number: int | None) -> list[Frame]:
+    """LabelMeFacade's first ``number`` frames without the labels that the FPN-ResNet50 in ``file`` contradicts."""
     network = build_teacher(read_state(file), file, every_output=True)
     return ignore_doubtful(labelmefacade(data)[:number], network)
 
@@ -81,7 +76,10 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
     print(f"{folder.name}: {description}", flush=True)
     model = name_network(recipe.architecture, recipe.encoder)
     history = History(model, lineage_of(Path(start), model), stage, description)
-    photographs = checked_photographs(stage.label_check, arguments) if stage.label_check else None
+    photographs = None
+    if stage.label_check:
+        number = PHOTOGRAPHS_IN_A_DRY_RUN if arguments.fast_dev_run else None
+        photographs = checked_photographs(ROOT / resolve(stage.label_check, arguments), arguments.data, number)
     data = StreetData(
         stage.sampling, stage.batch_size, recipes.STEPS_PER_EPOCH, 1000 * stage.seed, arguments.data, photographs
     )

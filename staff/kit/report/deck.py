@@ -65,7 +65,7 @@ def make_deck(root: Path, filling: Filling | None = None, theme: Path = THEME) -
     _add_title_slide(deck, report, filling is not None)
     for slide in report.slides:
         page = _Page(deck, slide.layout)
-        _write_question(page, slide, report)
+        _write_question(page, slide)
         answer = None if answers is None else _answer_to(slide, answers)
         _add_tables(page, slide, answer)
         _add_pictures(page, slide, root, filling, answer)
@@ -119,7 +119,7 @@ def _add_title_slide(deck, report: Report, filled: bool) -> None:
     _fill_table(page, "Fields", rows, widths=(1, 3), first_is="column")
 
 
-def _write_question(page: _Page, slide: Slide, report: Report) -> None:
+def _write_question(page: _Page, slide: Slide) -> None:
     title = page.slide.shapes.title
     _write(title, [f"**{slide.part}**   {slide.title}"])
     title.text_frame.paragraphs[0].runs[0].font.color.theme_color = MSO_THEME_COLOR.ACCENT_2

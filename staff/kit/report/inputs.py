@@ -27,17 +27,9 @@ class Scores:
     frames: Sequence[str]
     table: dict[tuple[str, str], float]
 
-    def of(self, model: str, frame: str) -> float:
-        """Return the IoU of `model` on `frame`."""
-        return self.table[model, frame]
-
     def values(self, model: str) -> list[float]:
         """Return the IoU of `model` on every frame."""
         return [self.table[model, frame] for frame in self.frames]
-
-    def first(self, model: str, n: int) -> list[float]:
-        """Return the IoU of `model` on the first `n` frames."""
-        return self.values(model)[:n]
 
     def mean(self, model: str) -> float:
         """Return the mean IoU of `model` over the frames."""

@@ -69,7 +69,7 @@ def size_cells(model: str) -> tuple[str, str]:
 
 
 def _score_rows(scores: Scores, *models: str) -> Rows:
-    return [[f"{iou:.4f}" for iou in (*scores.first(model, 3), scores.mean(model))] for model in models]
+    return [[f"{iou:.4f}" for iou in (*scores.values(model)[:3], scores.mean(model))] for model in models]
 
 
 def _verdict(scores: Scores, a: str, b: str) -> str:
@@ -98,8 +98,8 @@ def _vgg_against_resnet(scores: Scores) -> Paragraphs:
 
 def _worst_frame(scores: Scores) -> str:
     both = (FPN_VGG19, FPN_RESNET50)
-    low = min(scores.frames, key=lambda frame: min(scores.of(model, frame) for model in both))
-    return f"The hardest frame is {low}, with " + " and ".join(f"{scores.of(m, low):.3f} ({m})" for m in both) + "."
+    low = min(scores.frames, key=lambda frame: min(scores.table[model, frame] for model in both))
+    return f"The hardest frame is {low}, with " + " and ".join(f"{scores.table[m, low]:.3f} ({m})" for m in both) + "."
 
 
 def _size_against_score(scores: Scores) -> Paragraphs:

@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -213,12 +212,6 @@ def test_a_file_that_is_no_picture_is_named(call, server):
     assert result.status == 1 and "flat.jpg is not a picture that can be read" in result.err
 
 
-def test_server_that_is_not_there(call, target):
-    result = call(base_url="http://127.0.0.1:9/", retries=0)
-    assert result.status == 1 and "LabelMeFacade: no connection to http://127.0.0.1:9/" in result.err
-    assert not listing(target)
-
-
 @pytest.mark.parametrize("way", ["--from", "LABELMEFACADE_DIR"])
 def test_takes_a_prepared_folder_as_it_is(call, server, target, tmp_path, monkeypatch, way):
     folder = prepared(tmp_path / "prepared")
@@ -234,14 +227,6 @@ def test_takes_a_prepared_folder_as_it_is(call, server, target, tmp_path, monkey
     assert all((target / name).read_bytes() == (folder / name).read_bytes() for name in listing(target))
     assert lmf.is_complete(target)
     assert "4 already there" in call("--from", str(folder)).out
-
-
-@pytest.mark.usefixtures("refuse_links")
-def test_copies_a_prepared_folder_where_links_are_refused(call, target, tmp_path):
-    folder = prepared(tmp_path / "prepared")
-    assert f"4 copied from {folder}" in call("--from", str(folder)).out
-    shutil.rmtree(folder)
-    assert (target / "annot" / "b.png").read_bytes() == b"annot b"
 
 
 @pytest.mark.parametrize("way", ["--from", "LABELMEFACADE_DIR"])

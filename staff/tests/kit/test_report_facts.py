@@ -12,6 +12,7 @@ import torchinfo
 import torchvision
 
 from staff import ROOT
+from staff.figures import architectures as sizes
 from staff.figures.concepts import question_masks
 from staff.kit.report import measured
 from staff.kit.report.answers import answers_from
@@ -83,7 +84,7 @@ def shipped_scores(which: str) -> Scores:
 @pytest.mark.parametrize(("part", "pair"), [("3.2", MODELS[:2]), ("3.3", MODELS[:2]), ("EC 2", MODELS[:0:-1])])
 def test_shipped_models_are_ranked_as_they_score(which, part, pair):
     scores = shipped_scores(which)
-    ious = {model: [scores.of(model, frame) for frame in scores.frames] for model in pair}
+    ious = {model: scores.values(model) for model in pair}
     best, other = sorted(pair, key=lambda model: -sum(ious[model]))
     lead = (sum(ious[best]) - sum(ious[other])) / len(scores.frames)
     won = sum(a > b for a, b in zip(ious[best], ious[other], strict=True))
@@ -164,28 +165,20 @@ def test_what_vgg19_loses_without_its_classifier():
     assert f"{encoder:.1f} of the original’s {original:.1f} million" in prose("2.2a")
 
 
-def test_heights_and_widths_are_those_of_the_models():
-    frame = torch.empty(1, 3, 384, 480, device="meta")
+def test_heights_and_widths_are_those_of_the_figures():
+    """Which the figures' tests hold against the networks."""
 
-    def stages(encoder):
-        with torch.device("meta"):
-            model = smp.FPN(encoder, encoder_weights=None, classes=1).eval()
-        maps = model.encoder(frame)
-        return model, [(f"{x.shape[2]} × {x.shape[3]}", str(x.shape[1])) for x in maps], model.decoder(maps)
+    def written(maps):
+        return [f"{height} × {width}" for _, height, width in maps]
 
-    vgg, sizes, decoded = stages("vgg19")
     table = answer_table("2.2b")
-    assert [row[1] for row in table] == [size for size, _ in sizes]
-    assert [row[3] for row in table][:4] == [size for size, _ in sizes[:1:-1]]
-    assert [row[3] for row in table][4:] == [
-        "{} × {}".format(*decoded.shape[2:]),
-        "{} × {}".format(*vgg(frame).shape[2:]),
-    ]
-    _, sizes, decoded = stages("resnet50")
+    assert [row[1] for row in table] == written([*sizes.VGG19_BLOCKS, sizes.VGG19_LAST])
+    assert [row[3] for row in table] == written([*sizes.FPN_PYRAMID[::-1], sizes.FPN_SUM, sizes.OUTPUT])
     conv1, pooled, *layers = [tuple(row[1:]) for row in answer_table("2.3a", 1)]
-    assert [conv1, *layers] == sizes[1:]
+    maps = (sizes.RESNET50_STEM, *sizes.RESNET50_LAYERS)
+    assert [conv1, *layers] == [(size, str(m[0])) for size, m in zip(written(maps), maps, strict=True)]
     assert pooled == (layers[0][0], conv1[1])
-    assert "{} × {}".format(*decoded.shape[2:]) in prose("2.3a")
+    assert written([sizes.FPN_SUM])[0] in prose("2.3a")
 
 
 def test_share_of_parameters_and_costs_in_the_prose():

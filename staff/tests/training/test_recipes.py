@@ -59,7 +59,7 @@ def written(tmp_path: Path, old: str, new: str) -> str:
         ),
         ("steps: 100", "steps: 120", "stage 'only', steps: 120 is no multiple of 50"),
         ("steps: 100", "steps: 0", "stage 'only', steps: .*greater than or equal to 1"),
-        ("[64, 64], mix: {camvid: 1.0}", "[64, 60], mix: {camvid: 1.0}", "sampling.crop.1: 60 is no multiple of 32"),
+        ("[64, 64], mix: {camvid: 1.0}", "[64, 60], mix: {camvid: 1.0}", "sampling.crop.1: .*multiple of 32 .it is 60"),
         ("camvid: 0.75", "camvid: 0.7", "stage 'first', sampling: the shares of mix add up to 0.95"),
         ("rendered: 0.25", "cityscapes: 0.25", "stage 'first', sampling.mix.*'cityscapes' is no source"),
         ("mix: {camvid: 1.0}", "mix: {camvid: 1.0}, scales: [2, 1]", "stage 'only', sampling: scales"),

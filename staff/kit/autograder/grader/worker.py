@@ -182,7 +182,7 @@ def _call(student, function, case, traced):
             outcome["grads"] = [objects.from_native(args[0].grad)]
         outcome["args"] = [objects.from_native(arg) for arg in args]
     except BaseException as error:
-        outcome["error"] = _describe_error(error, project=os.getcwd())
+        outcome["error"] = _describe_error(error)
     return outcome
 
 
@@ -192,7 +192,7 @@ def _elements(args):
     )
 
 
-def _describe_error(error, project=None):
+def _describe_error(error):
     line, file = None, None
     trace = error.__traceback__
     while trace:
