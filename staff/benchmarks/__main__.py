@@ -106,10 +106,13 @@ ours is faster. "To reach" is what the project asks of itself.
 
 
 def short_form(results: list[Result]) -> str:
-    """The README's table: of each row the lines with a goal."""
-    lines = [
-        f"| {r.row}, {r.case} | {r.rival} | {r.speed[1]:.2f} | {r.goal:.2f} |" for r in results if r.goal is not None
-    ]
+    """The README's table: of each row, of all its lines with the same goal, the slowest."""
+    slowest: dict[tuple[str, float], Result] = {}
+    for result in results:
+        if result.goal is not None:
+            key = result.row, result.goal
+            slowest[key] = min(slowest.get(key, result), result, key=lambda r: r.speed[1])
+    lines = [f"| {r.row}, {r.case} | {r.rival} | {r.speed[1]:.2f} | {r.goal:.2f} |" for r in slowest.values()]
     head = "| what | against | times as fast | to reach |\n|---|---|---|---|\n"
     return f"Measured on {date.today().isoformat()}, {programs.machine()}:\n\n{head}" + "\n".join(lines) + "\n"
 
