@@ -8,11 +8,11 @@ from staff import ROOT
 from staff.figures import concepts, networks
 from staff.figures.style import save, style
 
-FIGURES = {
+FIGURES = {  # in the order of the handout
     "proj2_code/figures/sigmoid.png": concepts.sigmoid,
     "proj2_code/figures/semantic_segmentation.png": concepts.semantic_segmentation,
-    "proj2_code/figures/convolution.png": concepts.convolution,
     "proj2_code/figures/fcn.png": networks.fcn,
+    "proj2_code/figures/convolution.png": concepts.convolution,
     "proj2_code/figures/fpn.png": networks.fpn,
     "proj2_code/figures/vgg19.png": networks.vgg19,
     "proj2_code/figures/resnet50.png": networks.resnet50,

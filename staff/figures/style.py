@@ -192,25 +192,21 @@ def car(ax: Axes, x: float, y: float, w: float, h: float, colour: str, flat: boo
 def street(ax: Axes, x: float, y: float, w: float, mask: bool = False) -> None:
     """Draw a small street scene, 5 to 4 as the network's input is, lower left corner at (x, y); or its car mask."""
     h = 0.8 * w
-    colours = {"sky": "#CFE8F7", "house": "#B9AFA6", "tree": "#5E9E6E", "pavement": "#D9D3CC", "road": "#7A828B"}
-    if mask:
-        colours = dict.fromkeys(colours, NOT_CAR)
 
     def rectangle(u, v, across, up, colour):
         ax.add_patch(Rectangle((x + u * w, y + v * h), across * w, up * h, facecolor=colour, lw=0, zorder=3))
 
-    rectangle(0, 0, 1, 1, colours["sky"])
-    rectangle(0, 0.4, 0.42, 0.42, colours["house"])
-    rectangle(0.42, 0.4, 0.26, 0.3, tint(colours["house"], 0.75) if not mask else NOT_CAR)
+    rectangle(0, 0, 1, 1, NOT_CAR if mask else "#CFE8F7")  # the sky
     if not mask:
+        rectangle(0, 0.4, 0.42, 0.42, "#B9AFA6")  # two houses
+        rectangle(0.42, 0.4, 0.26, 0.3, tint("#B9AFA6", 0.75))
         for column in range(4):
             for row in range(2):
                 rectangle(0.05 + 0.09 * column, 0.53 + 0.14 * row, 0.05, 0.08, "#EEF4F8")
-    rectangle(0.8, 0.4, 0.04, 0.2, "#7B6250" if not mask else NOT_CAR)
-    ax.add_patch(Circle((x + 0.82 * w, y + 0.68 * h), 0.13 * w, facecolor=colours["tree"], lw=0, zorder=3))
-    rectangle(0, 0.33, 1, 0.08, colours["pavement"])
-    rectangle(0, 0, 1, 0.33, colours["road"])
-    if not mask:
+        rectangle(0.8, 0.4, 0.04, 0.2, "#7B6250")  # a tree
+        ax.add_patch(Circle((x + 0.82 * w, y + 0.68 * h), 0.13 * w, facecolor="#5E9E6E", lw=0, zorder=3))
+        rectangle(0, 0.33, 1, 0.08, "#D9D3CC")  # pavement and road
+        rectangle(0, 0, 1, 0.33, "#7A828B")
         for start in (0.04, 0.37, 0.7):
             rectangle(start, 0.06, 0.2, 0.03, "white")
     car(ax, x + 0.16 * w, y + 0.16 * h, 0.62 * w, 0.36 * h, CAR, flat=mask)
