@@ -95,7 +95,7 @@ def _grade_one(given: Path) -> None:
     with _temporary_folder() as place:
         autograder = grading.Autograder(place)
         try:
-            log, _, _ = autograder.grade(given)
+            log = autograder.grade(given).log
         except BaseException:
             autograder.stop()
             raise

@@ -21,6 +21,16 @@ from staff.kit import make_autograder
 from staff.kit.autograder.grader import archives, confinement, student
 
 
+@dataclass
+class Grading:
+    """What came of one submission: its results.json and log, or the problem; whether the autograder itself worked."""
+
+    results: dict | None = None
+    log: str = ""
+    worked: bool = False
+    problem: str = ""
+
+
 class Autograder:
     """dist/autograder.zip, unpacked into a temporary folder, with this Python as its environment."""
 
@@ -36,15 +46,15 @@ class Autograder:
         self._idle: list[subprocess.Popen] = []  # servers that wait for a submission
         confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER)  # so that `stop` finds what a grading leaves behind
 
-    def grade(self, given: Path) -> tuple[str, dict, bool]:
-        """Grade a file or folder. Return the log, what results.json holds, and whether the autograder worked."""
+    def grade(self, given: Path) -> Grading:
+        """Grade a file or folder."""
         with tempfile.TemporaryDirectory(prefix="root-", dir=self.work) as place:
             root = Path(place)
             (root / "source").symlink_to(self.source)
             _hand_in(given, root / "submission")
             worked = self.run(root)
             results = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
-            return (root / "log").read_text("utf-8", errors="replace"), results, worked
+            return Grading(results, (root / "log").read_text("utf-8", errors="replace"), worked)
 
     def run(self, root: Path) -> bool:
         """Grade ROOT/submission by ROOT/source into ROOT/results and ROOT/log. Return whether the autograder worked."""
@@ -169,15 +179,6 @@ class Results:
         files.write_text(self._path(submission_hash), json.dumps(results, indent=1))
 
 
-@dataclass
-class Grading:
-    """What came of one submission: its results.json, or the problem; whether the autograder itself worked."""
-
-    results: dict | None = None
-    problem: str = ""
-    worked: bool = False
-
-
 def grade_all(autograder: Autograder, wanted: dict[str, Path], jobs: int) -> Generator[tuple[str, Grading]]:
     """Grade the submissions (by hash), `jobs` at a time; yield each hash with its grading as it ends.
 
@@ -198,7 +199,6 @@ def grade_all(autograder: Autograder, wanted: dict[str, Path], jobs: int) -> Gen
 
 def _grade(autograder: Autograder, path: Path) -> Grading:
     try:
-        _, results, worked = autograder.grade(path)
-        return Grading(results, worked=worked)
+        return autograder.grade(path)
     except Exception as error:
         return Grading(problem=f"{type(error).__name__}: {error}")
