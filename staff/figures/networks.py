@@ -112,7 +112,8 @@ def fpn() -> Figure:
     arrow(ax, (67.5, rows[5]), (71.1, rows[5]))
     arrow(ax, (74.1, rows[5]), (76.1, rows[5]))
     box(ax, 82.6, rows[5], 13, 6.4, SEGMENT, shape(sizes.FPN_SUM), head="sum")
-    box(ax, 82.6, rows[4], 13, 6.4, POINTWISE, shape((1, *sizes.FPN_SUM[1:])), head="conv 1×1")
+    scoring = f"conv {sizes.FPN_HEAD_KERNEL}×{sizes.FPN_HEAD_KERNEL}"
+    box(ax, 82.6, rows[4], 13, 6.4, POINTWISE, shape((1, *sizes.FPN_SUM[1:])), head=scoring)
     enlarging = f"×{sizes.FPN_HEAD_UPSAMPLING}, {sizes.FPN_HEAD_MODE}"
     box(ax, 82.6, rows[3], 13, 6.4, GROW, shape(sizes.OUTPUT), head=enlarging)
     box(ax, 82.6, rows[2], 13, 6.4, SEGMENT, shape(sizes.OUTPUT), head="sigmoid")

@@ -18,6 +18,7 @@ from staff.figures import architectures as sizes
 from staff.figures import concepts
 from staff.figures.draw_figures import FIGURES, ROOT
 from staff.figures.style import CLASS_COLOURS, DPI, FALSE_ALARM, HIT, MISSED, pixels, save, style
+from staff.kit.report import answers
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -136,6 +137,7 @@ def test_question_3_has_equal_overlap_and_a_larger_union_for_the_second_predicti
     truth, first, second = concepts.question_masks()
     assert (truth & first).sum() == (truth & second).sum() > 0
     assert (truth | second).sum() > 1.1 * (truth | first).sum()
+    assert answers.WRITTEN["3.1b"].texts[0][0].startswith("**Pred Mask1.**")
 
 
 def run(architecture, encoder):
