@@ -54,14 +54,13 @@ def build_dataset(images: Path, masks: Path, encoder: str) -> utils.Dataset:
     )
 
 
-def evaluate(model: nn.Module, dataset: utils.Dataset, label: str) -> dict[str, dict[str, float]]:
-    """Name -> IoU, precision and recall of every frame, in the order of the data set, and of "all"."""
-    metrics, scores = build_metrics(), {}
+def evaluate(model: nn.Module, dataset: utils.Dataset, label: str) -> tuple[list[dict], dict]:
+    """IoU, precision and recall of every frame, in the order of the data set, and of all frames together."""
+    metrics = build_metrics()
     with utils.evaluation_mode(model):
-        for i in tqdm(range(len(dataset)), desc=label):
-            scores[dataset.names[i]] = metrics(*map(torch.from_numpy, predict(model, dataset, i)))
-    scores["all"] = metrics.compute()
-    return {frame: {name: value.item() for name, value in values.items()} for frame, values in scores.items()}
+        indices = tqdm(range(len(dataset)), desc=label)
+        frames = [metrics(*map(torch.from_numpy, predict(model, dataset, i))) for i in indices]
+    return frames, metrics.compute()
 
 
 def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], target: Path) -> None:
@@ -89,10 +88,10 @@ def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[d
     rows = []
     for name, network in NETWORKS.items():
         model, dataset = network.load(), build_dataset(images, masks, network.encoder)
-        scores = evaluate(model, dataset, name)
-        for frame, values in scores.items():
-            rows.append({"model": name, "frame": frame} | {key: f"{value:.4f}" for key, value in values.items()})
-        worst_first = sorted(range(len(dataset)), key=lambda i: scores[dataset.names[i]]["iou"])
+        frames, together = evaluate(model, dataset, name)
+        for frame, scores in zip([*dataset.names, "all"], [*frames, together], strict=True):
+            rows.append({"model": name, "frame": frame} | {key: f"{value:.4f}" for key, value in scores.items()})
+        worst_first = sorted(range(len(frames)), key=lambda i: frames[i]["iou"])
         contact_sheet(model, dataset, worst_first[:worst], out / f"worst_{name}.png")
     write_text(out / "scores.csv", csv_text(list(rows[0]), rows))
     return rows
