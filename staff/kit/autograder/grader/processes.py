@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def sweep(uid: int | None) -> dict[int, tuple[int, float]]:
                 os.kill(pid, signal.SIGKILL)
         seen = seen or alive
         if uid is not None and not alive <= seen and (killer is None or killer in ended):
-            killer = _kill_all_of(uid)  # some of them start new ones
+            # Some of them start new ones. All at once is what even those that fork all the time cannot escape.
+            killer = fork_as(uid, lambda: os.kill(-1, signal.SIGKILL))
     return ended
 
 
@@ -108,13 +110,14 @@ def _stat(path: Path) -> list[str]:
     return path.read_text(errors="replace").rpartition(")")[2].split()
 
 
-def _kill_all_of(uid: int) -> int:
-    """Kill all processes of a user at once, which even those that fork all the time cannot escape; return who does."""
+def fork_as(uid: int, action: Callable[[], int | None]) -> int:
+    """Start a process that becomes this user and ends with the status that `action` returns; return its number."""
     pid = os.fork()
     if pid == 0:
+        status = 0
         try:
             confinement.become(uid)
-            os.kill(-1, signal.SIGKILL)
+            status = action() or 0
         finally:
-            os._exit(0)
+            os._exit(status)
     return pid

@@ -185,13 +185,7 @@ def _detach(send: int) -> None:
 def _out_of_reach(uid: int, project: Path) -> str:
     """Return a path that a worker of this user needs but could not read, or an empty string."""
     paths = [str(project), os.__file__, values.np.__file__, str(sys.modules["torch"].__file__)]
-    pid = os.fork()
-    if pid == 0:
-        try:
-            confinement.become(uid)
-            os._exit(next((i for i, path in enumerate(paths) if not os.access(path, os.R_OK)), len(paths)))
-        finally:
-            os._exit(0)
+    pid = processes.fork_as(uid, lambda: [os.access(path, os.R_OK) for path in (*paths, "")].index(False))
     return [*paths, ""][os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]
 
 

@@ -187,9 +187,8 @@ def _call(student, function, case, traced):
 
 
 def _elements(args):
-    return sum(arg.array.size for arg in args if isinstance(arg, Tensor)) + sum(
-        np.size(a) for a in args if isinstance(a, np.ndarray)
-    )
+    arrays = (arg.array if isinstance(arg, Tensor) else arg for arg in args)
+    return sum(array.size for array in arrays if isinstance(array, np.ndarray))
 
 
 def _describe_error(error):
