@@ -22,7 +22,7 @@ from tqdm import tqdm
 import student_code
 import utils
 from staff import ROOT, classes
-from staff.files import csv_text, write_text
+from staff.files import csv_text, write_picture, write_text
 from staff.models import NETWORKS
 
 
@@ -79,7 +79,7 @@ def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], 
     ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 3)
     sheet = np.vstack([np.hstack(tiles[i : i + 3]) for i in range(0, len(tiles), 3)])
-    cv2.imwrite(str(target), sheet[..., ::-1])
+    write_picture(target, sheet[..., ::-1])
 
 
 def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[dict]:

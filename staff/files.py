@@ -24,6 +24,16 @@ def write_text(target: Path, text: str) -> None:
     replace(target, lambda partial: partial.write_text(text, "utf-8", "backslashreplace", newline="\n"))
 
 
+def write_picture(target: Path, picture, *options: int) -> None:
+    """Write an H×W or H×W×3 BGR array in the format that the file's ending names; `options` are cv2.imencode's.
+
+    cv2.imwrite cannot open every path on Windows, and says nothing where it fails.
+    """
+    import cv2  # not needed by the other programs
+
+    replace(target, cv2.imencode(target.suffix, picture, options)[1].tofile)
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[dict]) -> str:
     """Return the text of a CSV file: a line of names, then one a row. What a row lacks stays empty."""
     table = io.StringIO(newline="")

@@ -14,7 +14,6 @@ non-commercial use and research.
 
 import argparse
 import filecmp
-import os
 import random
 import shutil
 import sys
@@ -26,6 +25,7 @@ import numpy as np
 
 from data import get_camvid
 from staff import ROOT
+from staff.files import write_picture
 
 TARGET = ROOT / "data" / "LabelMeFacade"
 REGISTRY = Path(__file__).with_name("labelmefacade_registry.txt")
@@ -103,15 +103,8 @@ def prepare(photograph, ids, name, target):
     # Plain INTER_NEAREST would lay them up to half a pixel beside the photograph.
     labels = cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     bgr = cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR)
-    with get_camvid.temp_folder(target) as folder:
-        for place, image, options in (
-            (f"annot/{name}.png", labels, []),
-            (f"images/{name}.jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 85]),
-        ):
-            path = target / place
-            path.parent.mkdir(exist_ok=True)
-            cv2.imencode(path.suffix, image, options)[1].tofile(folder / path.name)
-            os.replace(folder / path.name, path)
+    write_picture(target / "annot" / f"{name}.png", labels)
+    write_picture(target / "images" / f"{name}.jpg", bgr, cv2.IMWRITE_JPEG_QUALITY, 85)
 
 
 def stems(folder, suffix):

@@ -24,7 +24,7 @@ from staff import ROOT
 from staff.classes import NAMES as CLASS_NAMES
 from staff.classes import class_ious, confusion_matrix, write_confusion
 from staff.evaluate import evaluate_all
-from staff.files import csv_text, replace, write_text
+from staff.files import csv_text, write_picture, write_text
 from staff.models import MODELS, NETWORKS
 from staff.training.export import unused_layers
 from staff.training.recipes import Recipe, read_recipe
@@ -211,18 +211,16 @@ def card(rows: list[dict], lineages: dict[str, list[dict]], matrix: np.ndarray) 
 def draw_failures(folder: Path, target: Path) -> None:
     """Two of ``RENDERINGS`` scenes for each model, those with the lowest IoU, as one picture."""
     first = max(SAMPLE_SEEDS.values()) + 10_000
-    for name in ("test", "testannot"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + RENDERINGS):
         image, labels = render(seed)
-        cv2.imwrite(str(folder / "test" / f"{seed}.png"), image[..., ::-1])
-        cv2.imwrite(str(folder / "testannot" / f"{seed}.png"), labels)
+        write_picture(folder / "test" / f"{seed}.png", image[..., ::-1])
+        write_picture(folder / "testannot" / f"{seed}.png", labels)
     evaluate_all(folder / "test", folder / "testannot", folder, worst=3)
-    sheets = [cv2.imread(str(folder / f"worst_{model}.png")) for model in NETWORKS]
+    sheets = [utils.read_picture(folder / f"worst_{model}.png") for model in NETWORKS]
     for model, sheet in zip(NETWORKS, sheets, strict=True):
         cv2.putText(sheet, model, (8, 44), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
     smaller = cv2.resize(np.vstack(sheets), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
-    replace(target, lambda partial: partial.write_bytes(cv2.imencode(".png", smaller)[1].tobytes()))
+    write_picture(target, smaller[..., ::-1])
 
 
 def main() -> None:
