@@ -36,8 +36,7 @@ def confusion_matrix(model: nn.Module, images: Path, masks: Path) -> np.ndarray:
     dataset = utils.Dataset(images, masks, preprocessing=prepare)
     matrix = MulticlassConfusionMatrix(len(utils.CLASSES), ignore_index=UNLABELLED)
     with utils.evaluation_mode(model):
-        for i in tqdm(range(len(dataset)), desc="twelve classes"):
-            image, mask = dataset[i]
+        for image, mask in tqdm(dataset, desc="twelve classes"):
             matrix.update(predict_classes(model, image), torch.from_numpy(mask.argmax(0)))
     return matrix.compute().numpy()
 

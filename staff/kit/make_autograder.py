@@ -99,8 +99,7 @@ def _windows() -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
         classes=["car"],
         preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn("resnet50")),
     )
-    for i in range(len(scenes)):
-        pair = scenes[i]
+    for pair in scenes:
         corners = itertools.product(
             *(range(0, n - size + 1, size) for n, size in zip(pair[1][0].shape, WINDOW, strict=True))
         )

@@ -30,7 +30,7 @@ def read_frames(images: Path, masks: Path) -> dict[str, Frame]:
     """Name -> (H×W×3 uint8, H×W uint8 ids), held in memory. Raises OSError or ValueError with the file at fault."""
     try:
         dataset = utils.Dataset(images, masks)
-        pairs = [(image, mask.argmax(-1).astype(np.uint8)) for image, mask in (dataset[i] for i in range(len(dataset)))]
+        pairs = [(image, mask.argmax(-1).astype(np.uint8)) for image, mask in dataset]
         return dict(zip(dataset.names, pairs, strict=True))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error} `make train-data` fetches all training data.") from error
