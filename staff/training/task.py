@@ -22,24 +22,17 @@ def build_network(architecture: str, encoder: str, outputs: int = OUTPUTS) -> nn
     return smp.create_model(architecture, encoder, encoder_weights=None, classes=outputs)
 
 
-class StreetLoss(nn.Module):
+def street_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy over the twelve classes, plus binary cross-entropy and Dice on the car output.
 
-    Twelve classes give the encoder far more to learn from than the car alone; only the car output is shipped.
+    N×13×H×W logits and N×H×W int64 labels (0..11 or IGNORED) -> scalar. Twelve classes give the encoder far more to
+    learn from than the car alone; only the car output is shipped.
     """
-
-    def __init__(self):
-        super().__init__()
-        self.car_terms = nn.ModuleList(
-            [SoftBCEWithLogitsLoss(ignore_index=IGNORED), DiceLoss("binary", ignore_index=IGNORED)]
-        )
-
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """N×13×H×W logits and N×H×W int64 labels (0..11 or IGNORED) -> scalar."""
-        classes = labels.masked_fill(labels == UNLABELLED, IGNORED)
-        car = (labels == CAR).long().masked_fill(labels == IGNORED, IGNORED)[:, None]
-        loss = nn.functional.cross_entropy(logits[:, :CAR_OUTPUT], classes, ignore_index=IGNORED)
-        return loss + sum(term(logits[:, CAR_OUTPUT:], car.float()) for term in self.car_terms)
+    classes = labels.masked_fill(labels == UNLABELLED, IGNORED)
+    car = (labels == CAR).float().masked_fill(labels == IGNORED, IGNORED)[:, None]
+    loss = nn.functional.cross_entropy(logits[:, :CAR_OUTPUT], classes, ignore_index=IGNORED)
+    car_terms = SoftBCEWithLogitsLoss(ignore_index=IGNORED), DiceLoss("binary", ignore_index=IGNORED)
+    return loss + sum(term(logits[:, CAR_OUTPUT:], car) for term in car_terms)
 
 
 @contextmanager
@@ -100,7 +93,6 @@ class SegmentationTask(lightning.LightningModule):
         self.network = network.to(memory_format=torch.channels_last) if self.channels_last else network
         # In a list, so that the teacher is neither saved in checkpoints nor averaged with the network.
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
-        self.loss = StreetLoss()
         self.val_iou = nn.ModuleList([BinaryJaccardIndex(), BinaryJaccardIndex()])
         for name, parameter in network.named_parameters():
             if name.startswith(settings.frozen):
@@ -126,7 +118,7 @@ class SegmentationTask(lightning.LightningModule):
         images, labels = batch
         images = self._arrange(images)
         logits, shown = self._outputs(self.network, images)
-        loss = self.loss(logits, labels)
+        loss = street_loss(logits, labels)
         if self._teacher:
             with torch.no_grad():
                 _, target = self._outputs(self._teacher[0].to(images.device), images)

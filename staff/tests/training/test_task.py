@@ -11,10 +11,10 @@ from staff.training.task import (
     CAR_OUTPUT,
     OUTPUTS,
     SegmentationTask,
-    StreetLoss,
     build_network,
     divergence,
     relative_distance,
+    street_loss,
 )
 
 
@@ -25,16 +25,17 @@ def test_the_loss_is_low_for_the_truth_and_blind_where_told():
     right = torch.zeros(1, 13, 16, 16)
     right.scatter_(1, labels.clamp(max=11)[:, None], 20.0)
     right[:, CAR_OUTPUT] = torch.where(labels == CAR, 20.0, -20.0)
-    loss = StreetLoss()
-    assert loss(right, labels) < 1e-3
+    assert street_loss(right, labels) < 1e-3
     ignored = right.clone()
     ignored[:, :, 10:12] = torch.randn(1, 13, 2, 16)
-    assert torch.allclose(loss(ignored, labels), loss(right, labels))
+    assert torch.allclose(street_loss(ignored, labels), street_loss(right, labels))
     unlabelled = right.clone()
     unlabelled[:, :CAR_OUTPUT, 8:10] = torch.randn(1, 12, 2, 16)
-    assert torch.allclose(loss(unlabelled, labels), loss(right, labels)), "no class is taught where none is labelled"
+    assert torch.allclose(street_loss(unlabelled, labels), street_loss(right, labels)), (
+        "no class is taught where none is labelled"
+    )
     unlabelled[:, CAR_OUTPUT, 8:10] = 20
-    assert loss(unlabelled, labels) > 0.5, "but a car there is a false alarm"
+    assert street_loss(unlabelled, labels) > 0.5, "but a car there is a false alarm"
 
 
 def test_frozen_layers_and_batch_statistics_stay(data):
