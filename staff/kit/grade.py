@@ -18,6 +18,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -147,18 +148,16 @@ def _grade_lines(lines: list[Line], autograder, results, jobs: int) -> None:
     from staff.kit import grading
 
     waiting: dict[str, list[Line]] = defaultdict(list)
-    hashes: dict[int, str] = {}
-    for line in lines:
-        if _gradable(line):
-            try:
-                key = hashes.get(id(line.entry)) or grading.fingerprint(line.entry.path)
-            except OSError as error:
-                line.entry.problem = f"cannot be read ({error.strerror}: {printable(str(error.filename))})"
-                continue
-            hashes[id(line.entry)] = key
-            line.results = results.load(key)
-            if line.results is None:
-                waiting[key].append(line)
+    fingerprint = cache(grading.fingerprint)  # once for all lines of a group
+    for line in filter(_gradable, lines):
+        try:
+            key = fingerprint(line.entry.path)
+        except OSError as error:
+            line.entry.problem = f"cannot be read ({error.strerror}: {printable(str(error.filename))})"
+            continue
+        line.results = results.load(key)
+        if line.results is None:
+            waiting[key].append(line)
     paths = {key: group[0].entry.path for key, group in waiting.items()}
     done = sum(line.results is not None for line in lines)
     total = done + sum(map(len, waiting.values()))
