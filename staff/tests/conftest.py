@@ -6,15 +6,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: let each co
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from staff import ROOT
-
-# nbformat's jsonschema needs seconds to import this package, and works without it.
-sys.modules["rfc3987_syntax"] = None
 
 
 def pytest_collection_modifyitems(items):

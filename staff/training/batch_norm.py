@@ -38,8 +38,11 @@ def insert(state: dict[str, torch.Tensor], images: torch.Tensor) -> dict[str, to
     each block's output is scaled to a root mean square of 1 over them: VGG's own are in the hundreds, which slows the
     decoder's learning.
     """
-    encoder = smp.encoders.get_encoder(PLAIN, weights=None)
-    encoder.load_state_dict({n.removeprefix("encoder."): v for n, v in state.items() if n.startswith("encoder.")})
+    with torch.device("meta"):  # no time is spent on random weights
+        encoder = smp.encoders.get_encoder(PLAIN, weights=None)
+    encoder.to_empty(device="cpu").load_state_dict(
+        {n.removeprefix("encoder."): v for n, v in state.items() if n.startswith("encoder.")}
+    )
     inserted = {name: value for name, value in state.items() if not name.startswith("encoder.")}
     layers, scale, block_scales = layer_names(), torch.ones(()), []
     x = images

@@ -26,7 +26,7 @@ from staff.training.data import DATA, Frame, WholeFrames, camvid
 from staff.training.recipes import read_recipe
 from staff.training.starts import HEAD, read_state
 from staff.training.street_classes import fingerprint
-from staff.training.task import CAR_OUTPUT, build_network
+from staff.training.task import CAR_OUTPUT, load_network
 from staff.training.weight_files import lineage_of, read_lineages
 
 TOLERANCE = 0.002
@@ -86,8 +86,7 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     encoder = recipe.encoder
     if batch_norm.is_inserted(state):
         state, encoder = batch_norm.fold(state), batch_norm.PLAIN
-    network = build_network(recipe.architecture, encoder, outputs=1)
-    network.load_state_dict(state)
+    network = load_network(recipe.architecture, encoder, state, outputs=1)
     before = car_iou(network, frames)
     shipped = compress(network)
     refuse_not_finite(shipped, weights)
@@ -107,8 +106,7 @@ def export_street_classes(weights: Path, models: Path = MODELS) -> Path:
     state, stages = saved["state_dict"], saved["lineage"]
     refuse_not_finite(state, weights)
     car = models / FILES["fpn_resnet50"]
-    network = build_network("fpn", "resnet50", outputs=1)
-    network.load_state_dict(read_state(car))
+    network = load_network("fpn", "resnet50", read_state(car), outputs=1)
     if fingerprint(network) != stages[-1]["network"]:
         raise ValueError(f"{weights} was trained on another network than {car}: export that one first.")
     # The stages before are told with the car network; here only what was added to it.

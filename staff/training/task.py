@@ -22,6 +22,18 @@ def build_network(architecture: str, encoder: str, outputs: int = OUTPUTS) -> nn
     return smp.create_model(architecture, encoder, encoder_weights=None, classes=outputs)
 
 
+def load_network(architecture: str, encoder: str, state: dict[str, torch.Tensor], outputs: int = OUTPUTS) -> nn.Module:
+    """The network with a copy of the weights of ``state`` in float32.
+
+    Drawing random weights first would take longer than all the rest, above all for VGG-19.
+    """
+    with torch.device("meta"):
+        network = build_network(architecture, encoder, outputs)
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(state)
+    return network
+
+
 def street_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy over the twelve classes, plus binary cross-entropy and Dice on the car output.
 

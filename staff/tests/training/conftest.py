@@ -31,7 +31,7 @@ def data(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plain_vgg() -> nn.Module:
     """FPN + VGG-19 with biases and with activations in the hundreds, as trained ones have them."""
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ from staff.models import FILES
 from staff.training import batch_norm, weight_files
 from staff.training import export as export_module
 from staff.training.data import WholeFrames, camvid
-from staff.training.task import CAR_OUTPUT, build_network
+from staff.training.task import CAR_OUTPUT, build_network, load_network
 from staff.training.weight_files import save_weights
 
 pytestmark = pytest.mark.slow
@@ -22,14 +22,12 @@ def test_export_folds_batch_normalisation(tmp_path, data, monkeypatch, plain_vgg
     monkeypatch.setattr(export_module, "read_recipe", lambda _: SimpleNamespace(architecture="fpn", encoder="vgg19_bn"))
     frames = list(camvid("val", data).values())[:1]
     images = torch.stack([image for image, _ in WholeFrames(frames)])
-    network = build_network("fpn", "vgg19_bn")
-    network.load_state_dict(batch_norm.insert(plain_vgg.state_dict(), images))
+    network = load_network("fpn", "vgg19_bn", batch_norm.insert(plain_vgg.state_dict(), images))
     save_weights(network, tmp_path / "weights.pt", "fpn_vgg19", [{"stage": "only"}])
     shipped = torch.load(
         export_module.export("fpn_vgg19", tmp_path / "weights.pt", frames, tmp_path), weights_only=True
     )
-    course = build_network("fpn", "vgg19", outputs=1).eval()
-    course.load_state_dict(shipped)
+    course = load_network("fpn", "vgg19", shipped, outputs=1).eval()
     with torch.inference_mode():
         expected, got = network.eval()(images)[:, CAR_OUTPUT:], course(images)
     torch.testing.assert_close(got / expected.std(), expected / expected.std(), rtol=0.02, atol=0.02)
@@ -64,8 +62,7 @@ def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch
     assert not shipped["encoder.layer4.0.conv1.weight"].any() and shipped["encoder.layer2.0.conv1.weight"].any()
     assert json.loads((tmp_path / "lineage.json").read_text())["pspnet_resnet50"][0]["hours"] == 1.0
     assert target.stat().st_size < 6e6, "zeros take no room"
-    course = build_network("pspnet", "resnet50", outputs=1)
-    course.load_state_dict(shipped)
+    course = load_network("pspnet", "resnet50", shipped, outputs=1)
     assert not course.encoder.layer4[0].conv1.weight.any() and course.encoder.layer4[0].conv1.weight.is_contiguous()
     check = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True)
     assert check.returncode == 0

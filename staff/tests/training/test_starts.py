@@ -11,7 +11,7 @@ from staff.training import batch_norm, pastiche_start
 from staff.training.data import StreetCrops
 from staff.training.recipes import Sampling
 from staff.training.starts import load_matching, load_start
-from staff.training.task import CAR_OUTPUT, build_network
+from staff.training.task import CAR_OUTPUT, build_network, load_network
 from staff.training.weight_files import save_weights
 
 pytestmark = pytest.mark.slow
@@ -36,8 +36,9 @@ def packed_vgg(tmp_path_factory) -> Path:
 
 
 def test_vgg19_gives_on_prepared_rgb_what_the_package_gives_on_bgr(packed_vgg):
-    encoder = build_network("fpn", "vgg19").encoder
-    encoder.load_state_dict(pastiche_start.convert(packed_vgg))
+    with torch.device("meta"):
+        encoder = build_network("fpn", "vgg19").encoder
+    encoder.to_empty(device="cpu").load_state_dict(pastiche_start.convert(packed_vgg))
     packed = torch.load(packed_vgg, weights_only=True)
 
     def original(layer, x):
@@ -87,8 +88,7 @@ def test_batch_normalisation_goes_in_and_out_without_a_change(plain_vgg):
     state, images = plain_vgg.state_dict(), torch.randn(2, 3, 64, 96)
     expected = plain_vgg(images)
     inserted = batch_norm.insert(state, torch.randn(2, 3, 64, 96))
-    normalised = build_network("fpn", "vgg19_bn").eval()
-    normalised.load_state_dict(inserted)
+    normalised = load_network("fpn", "vgg19_bn", inserted).eval()
     scale = expected.std()
     torch.testing.assert_close(normalised(images) / scale, expected / scale, rtol=1e-4, atol=1e-4)
     assert batch_norm.is_inserted(inserted) and not batch_norm.is_inserted(state)
@@ -97,8 +97,7 @@ def test_batch_normalisation_goes_in_and_out_without_a_change(plain_vgg):
     for value in normalised.state_dict().values():
         if value.is_floating_point():  # any network, not only one that has just been calibrated
             value.mul_(0.8 + 0.4 * torch.rand(value.shape, generator=generator))
-    folded = build_network("fpn", "vgg19").eval()
-    folded.load_state_dict(batch_norm.fold(normalised.state_dict()))
+    folded = load_network("fpn", "vgg19", batch_norm.fold(normalised.state_dict())).eval()
     expected = normalised(images)
     torch.testing.assert_close(folded(images) / expected.std(), expected / expected.std(), rtol=1e-4, atol=1e-4)
 
@@ -106,8 +105,7 @@ def test_batch_normalisation_goes_in_and_out_without_a_change(plain_vgg):
 @torch.inference_mode()
 def test_inserted_statistics_are_those_of_the_images_and_outputs_have_unit_size(plain_vgg):
     images = torch.randn(2, 3, 64, 96)
-    network = build_network("fpn", "vgg19_bn")
-    network.load_state_dict(batch_norm.insert(plain_vgg.state_dict(), images))
+    network = load_network("fpn", "vgg19_bn", batch_norm.insert(plain_vgg.state_dict(), images))
     outputs = {}
     for name, module in network.encoder.features.named_children():
         module.register_forward_hook(lambda _, inputs, output, name=name: outputs.update({name: (inputs[0], output)}))
