@@ -33,8 +33,12 @@ ROWS: dict[str, Callable[[], Iterator[Comparison]]] = {
     "grading": programs.grading,
 }
 QUICK_ROWS = ("sigmoid", "softmax", "mask", "iou", "reading", "forward")
-SLOW_ROWS = dict.fromkeys(("apply-iou", "training", "notebook"), Effort(rounds=3, seconds=0)) | {
-    "grading": Effort(rounds=2, seconds=0)
+SLOW_ROWS = {
+    "importing": Effort(rounds=5, seconds=0),
+    "apply-iou": Effort(rounds=3, seconds=0),
+    "training": Effort(rounds=3, seconds=0),
+    "notebook": Effort(rounds=2, seconds=0),
+    "grading": Effort(rounds=1, seconds=0),
 }
 WHY_SHORT = {
     "forward pass": "Convolutions of few channels wait for memory, a large matrix product does not.",

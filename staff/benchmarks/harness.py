@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
@@ -85,6 +86,6 @@ def calls_in_a_round(timer: Timer, seconds: float) -> int:
 
 
 def spread(values: Iterable[float]) -> tuple[float, float, float]:
-    """(lower quartile, median, upper quartile) of at least two values."""
-    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
+    """(lower quartile, median, upper quartile)."""
+    lower, middle, upper = np.quantile(list(values), (0.25, 0.5, 0.75)).tolist()
     return lower, middle, upper
