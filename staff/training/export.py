@@ -27,7 +27,7 @@ from staff.training.recipes import read_recipe
 from staff.training.starts import HEAD, read_state
 from staff.training.street_classes import fingerprint
 from staff.training.task import CAR_OUTPUT, load_network
-from staff.training.weight_files import lineage_of, read_lineages
+from staff.training.weight_files import lineage_of, read_lineages, read_saved
 
 TOLERANCE = 0.002
 STREET_CLASSES_FILE = "resnet50_street_classes_head.pt"
@@ -100,7 +100,7 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
 
 def export_street_classes(weights: Path, models: Path = MODELS) -> Path:
     """Write the head for all twelve classes; ValueError if it was not trained on the FPN-ResNet50 in ``models``."""
-    saved = torch.load(weights, map_location="cpu", weights_only=True)
+    saved = read_saved(weights)
     if saved.get("model") != "street_classes":
         raise ValueError(f"{weights} is no head for the street classes: take what the stage street_classes left.")
     state, stages = saved["state_dict"], saved["lineage"]

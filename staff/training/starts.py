@@ -9,6 +9,7 @@ from torch import nn
 from staff.training import batch_norm, pastiche_start
 from staff.training.data import StreetCrops
 from staff.training.task import OUTPUTS, build_network
+from staff.training.weight_files import read_saved
 
 HEAD = "segmentation_head.0"
 
@@ -32,7 +33,7 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
     ``start``: ``imagenet`` (smp's download), ``pastiche`` (VGG-19's ImageNet weights), ``none``, or a file: a bare
     encoder, a whole network with one output or with all of them, or a stage's ``weights.pt``. Where the network has
     batch normalisation and the start has none, it is put in by the statistics of ``crops``.
-    Raises ValueError for a file that fits no layer, FileNotFoundError for one that isn't there.
+    Raises ValueError for a file that holds no weights or fits no layer, FileNotFoundError for one that isn't there.
     """
     if start == "none":
         return "random weights"
@@ -54,13 +55,16 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
         state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
     file = Path(start).resolve()
     told = f"{file.parent.parent.name}/{file.parent.name}" if file.name == "weights.pt" else file.name
-    return f"{load_matching(network, state)} tensors from {told}"
+    fitting = load_matching(network, state)
+    if not fitting:
+        raise ValueError(f"{start} has no tensor whose name and shape fit this network: is it another architecture's?")
+    return f"{fitting} tensors from {told}"
 
 
 def read_state(file: Path) -> dict[str, torch.Tensor]:
-    """The state dict in ``file``, with ``encoder.`` before the names of a bare encoder."""
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    state = {name.removeprefix("network."): value for name, value in state.get("state_dict", state).items()}
+    """The state dict in ``file``, with ``encoder.`` before the names of a bare encoder. Raises as `read_saved` does."""
+    saved = read_saved(file)
+    state = {str(name).removeprefix("network."): value for name, value in saved.get("state_dict", saved).items()}
     whole = any(name.startswith(("decoder.", "segmentation_head.")) for name in state)
     return state if whole else {f"encoder.{name.removeprefix('encoder.')}": value for name, value in state.items()}
 
@@ -73,7 +77,5 @@ def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> int:
         name = f"{HEAD}.{part}"
         if name in state and name not in fitting and len(state[name]) == 1:
             fitting[name] = torch.cat([own[name][:-1], state[name].to(own[name].dtype)])
-    if not fitting:
-        raise ValueError("The start has no tensor whose name and shape fit this network: is it another architecture's?")
     network.load_state_dict(fitting, strict=False)
     return len(fitting)

@@ -171,7 +171,10 @@ def main() -> None:
     arguments = parser.parse_args()
     target = arguments.runs / MODEL / "street_classes" / "weights.pt"
     settings = read_recipe(MODEL).street_classes or HeadTraining()
-    print(run_street_classes(arguments.weights, target, settings, arguments.data))
+    try:
+        print(run_street_classes(arguments.weights, target, settings, arguments.data))
+    except (OSError, ValueError, NotFiniteError) as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

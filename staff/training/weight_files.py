@@ -20,13 +20,30 @@ def read_lineages(models: Path) -> dict[str, list[dict]]:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
+def read_saved(file: Path) -> dict:
+    """The dictionary that torch.save wrote to a file: a state dict, a stage's weights or a checkpoint.
+
+    Raises ValueError that names the file if it is damaged or holds anything else.
+    """
+    damaged = ValueError(f"{file} holds no weights as torch.save writes them: is it whole, and the right file?")
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except Exception:  # torch raises a dozen types, depending on the damage
+        raise damaged from None
+    if not isinstance(saved, dict) or not isinstance(saved.get("state_dict", saved), dict):
+        raise damaged
+    return saved
+
+
 def lineage_of(file: Path, model: str) -> list[dict]:
     """The stages of ``model`` behind its file in `models/`, a stage's weights or a checkpoint; none for other files."""
     if not file.is_file():
         return []
     if file.name == FILES.get(model):
         return read_lineages(file.parent).get(model, [])
-    saved = torch.load(file, map_location="cpu", weights_only=True)
+    saved = read_saved(file)
     return saved["lineage"] if saved.get("model") == model else []
 
 

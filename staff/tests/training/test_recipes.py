@@ -139,10 +139,15 @@ def test_what_a_recipe_refers_to_is_looked_for_first(tmp_path, data, old, new, m
 
 def test_a_file_that_can_not_teach_is_refused(tmp_path, data):
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "odd.pt")
+    torch.save({"conv1.weight": torch.zeros(9999)}, tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:-500])
     (tmp_path / "text.pt").write_text("no weights")
-    for name in ("odd.pt", "text.pt"):
+    (tmp_path / "empty.pt").touch()
+    torch.save([1, 2], tmp_path / "list.pt")
+    torch.save({"state_dict": 3}, tmp_path / "nested.pt")
+    for name in ("odd.pt", "cut.pt", "text.pt", "empty.pt", "list.pt", "nested.pt"):
         file = written(tmp_path, "steps: 100", f"steps: 100\n    teacher: {tmp_path / name}")
-        with pytest.raises(checks.Mistake, match=f"stage 'only', teacher, .*{name}"):
+        with pytest.raises(checks.Mistake, match=f"stage 'only', teacher: .*{name}"):
             checks.check(file, data, "none")
 
 

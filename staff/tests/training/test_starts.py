@@ -10,7 +10,7 @@ import utils
 from staff.training import batch_norm, pastiche_start
 from staff.training.data import StreetCrops
 from staff.training.recipes import Sampling
-from staff.training.starts import load_matching, load_start
+from staff.training.starts import load_start
 from staff.training.task import CAR_OUTPUT, build_network, load_network
 from staff.training.weight_files import save_weights
 
@@ -79,8 +79,12 @@ def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path, monk
     assert load_start(network, "weights.pt", "resnet18", tmp_path, []).endswith("tensors from net/only")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*imagenet"):
         load_start(network, str(tmp_path / "nowhere.pt"), "resnet18", tmp_path, [])
-    with pytest.raises(ValueError, match="another architecture"):
-        load_matching(network, {"encoder.conv1.weight": torch.zeros(1)})
+    (tmp_path / "empty.pt").touch()
+    with pytest.raises(ValueError, match=r"empty\.pt holds no weights"):
+        load_start(network, str(tmp_path / "empty.pt"), "resnet18", tmp_path, [])
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "odd.pt")
+    with pytest.raises(ValueError, match=r"odd\.pt.*another architecture"):
+        load_start(network, str(tmp_path / "odd.pt"), "resnet18", tmp_path, [])
 
 
 @torch.inference_mode()
