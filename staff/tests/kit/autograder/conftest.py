@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+from filelock import FileLock
 
 from staff.kit import grading, make_autograder
 from staff.tests.kit.autograder import harness
@@ -17,7 +18,8 @@ def autograder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("a_folder_whose_path_is_too_long_for_the_name_of_a_socket")
     for parent in (folder, folder.parent):
         parent.chmod(0o755)  # for the user that a student's code becomes
-    autograder = grading.Autograder(folder)
+    with FileLock(folder.parents[1] / "autograder.lock"):  # tests in another process would build the same zip meanwhile
+        autograder = grading.Autograder(folder)
     yield autograder
     autograder.close()
 
