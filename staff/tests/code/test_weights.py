@@ -51,8 +51,9 @@ def test_networks_load_their_own_weights(no_network, monkeypatch, tmp_path, file
 
 
 def small_network(classes=1, device="meta"):
+    """FPN with the smallest encoder of timm."""
     with torch.device(device):
-        return smp.FPN("mobilenet_v2", encoder_weights=None, classes=classes, activation="sigmoid")
+        return smp.FPN("tu-test_resnet", encoder_weights=None, classes=classes, activation="sigmoid")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_a_bad_weight_file_is_named_with_what_was_expected_and_a_cure(weight_fil
     with pytest.raises(ValueError, match=named) as caught:
         utils.load_weights(small_network(), "w.pt")
     message = str(caught.value)
-    assert message.startswith(str(weight_file)) and "FPN with the encoder mobilenet_v2" in message
+    assert message.startswith(str(weight_file)) and "FPN with the encoder tu-test_resnet" in message
     assert "Copy models/w.pt again from the project's zip or repository." in message and "\n" not in message
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
