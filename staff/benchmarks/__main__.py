@@ -35,7 +35,7 @@ ROWS: dict[str, Callable[[], Iterator[Comparison]]] = {
 QUICK_ROWS = ("sigmoid", "softmax", "mask", "iou", "reading", "forward")
 SLOW_ROWS = {
     "importing": Effort(rounds=5, seconds=0),
-    "apply-iou": Effort(rounds=3, seconds=0),
+    "apply-iou": Effort(rounds=2, seconds=0),
     "training": Effort(rounds=3, seconds=0),
     "notebook": Effort(rounds=2, seconds=0),
     "grading": Effort(rounds=1, seconds=0),

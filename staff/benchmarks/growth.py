@@ -1,14 +1,13 @@
 """How the cost of scoring grows with the number and with the size of the frames, beside a straight line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from timeit import timeit
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch.utils.benchmark import Timer
 
 import student_code
 from staff.benchmarks.networks import bare_passes, frames
@@ -16,10 +15,6 @@ from staff.models import NETWORKS
 
 NUMBERS = (1, 4, 16, 64, 256)
 SIZES = ((192, 240), (384, 480), (768, 960), (1440, 1920))
-
-
-def seconds(call: Callable[[], object]) -> float:
-    return Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads()).timeit(1).mean
 
 
 def draw(target: Path) -> None:
@@ -32,11 +27,13 @@ def draw(target: Path) -> None:
     pairs = frames(NETWORKS[name].encoder, max(NUMBERS))
     scoring = partial(student_code.applyIoU, models[name])
     scoring(pairs[:1])  # warms up
-    curve(by_number, NUMBERS, [seconds(partial(scoring, pairs[:n])) for n in NUMBERS], name)
+    curve(by_number, NUMBERS, [timeit(partial(scoring, pairs[:n]), number=1) for n in NUMBERS], name)
     images = [np.zeros((3, *size), np.float32) for size in SIZES]
     megapixels = [height * width / 1e6 for height, width in SIZES]
     for name, model in models.items():
-        curve(by_size, megapixels, [seconds(partial(bare_passes, model, [(image, None)])) for image in images], name)
+        bare_passes(model, [(images[0], None)])  # warms up
+        times = [timeit(partial(bare_passes, model, [(image, None)]), number=1) for image in images]
+        curve(by_size, megapixels, times, name)
     by_number.set(title="applyIoU", xlabel="frames of 384×480", ylabel="seconds")
     by_size.set(title="One forward pass", xlabel="megapixels", ylabel="seconds")
     for axes in (by_number, by_size):

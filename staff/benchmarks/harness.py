@@ -1,8 +1,10 @@
 """Time one way of doing something against others, in turns, and say how many times as fast it is."""
 
 import statistics
+import timeit
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,7 +38,8 @@ class Comparison:
 class Effort:
     """How carefully to measure: the number of rounds, and the seconds that each call gets in a round.
 
-    With 0 seconds, for what takes minutes, a round is one call, and nothing is warmed up.
+    With 0 seconds, for what takes minutes, a round is one call, and nothing is warmed up. (torch's Timer would make two
+    calls more.)
     """
 
     rounds: int
@@ -65,11 +68,10 @@ class Result:
 def measure(comparison: Comparison, effort: Effort) -> list[Result]:
     """Time all calls in turns, so that a busy moment of the machine falls on all of them. One result a rival."""
     calls = [comparison.ours, *(rival.call for rival in comparison.rivals)]
-    timers = [Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads()) for call in calls]
-    numbers = [calls_in_a_round(timer, effort.seconds) for timer in timers]
-    rounds = [
-        [timer.timeit(number).mean for timer, number in zip(timers, numbers, strict=True)] for _ in range(effort.rounds)
-    ]
+    clocks = [partial(timeit.timeit, call, number=1) for call in calls]
+    if effort.seconds:
+        clocks = [warm_clock(call, effort.seconds) for call in calls]
+    rounds = [[clock() for clock in clocks] for _ in range(effort.rounds)]
     seconds = statistics.median(times[0] for times in rounds)
     results = []
     for k, rival in enumerate(comparison.rivals, 1):
@@ -78,11 +80,11 @@ def measure(comparison: Comparison, effort: Effort) -> list[Result]:
     return results
 
 
-def calls_in_a_round(timer: Timer, seconds: float) -> int:
-    if not seconds:
-        return 1
-    timer.timeit(1)  # warms up: caches, lazy initialisation, the allocator
-    return max(1, round(seconds / timer.timeit(1).mean))
+def warm_clock(call: Callable[[], object], seconds: float) -> Callable[[], float]:
+    """A function that returns the seconds of one call, the mean of as many as fit into ``seconds``."""
+    timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+    number = max(1, round(seconds / timer.timeit(1).mean))  # timeit warms up first: caches, the allocator
+    return lambda: timer.timeit(number).mean
 
 
 def spread(values: Iterable[float]) -> tuple[float, float, float]:

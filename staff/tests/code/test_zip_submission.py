@@ -231,10 +231,17 @@ def test_todo_left_is_a_warning(tree):
     assert "Upload gburdell3.zip" in done.stdout
 
 
-def warnings_of(tree, source):
-    (tree / "proj2_code" / "student_code.py").write_text(source)
-    said = run(tree, "--gt_username", "gburdell3").stdout.splitlines()
-    return [line.removeprefix("Warning: student_code.py ") for line in said if line.startswith("Warning")]
+@pytest.fixture
+def warnings_of(tree, monkeypatch):
+    """A function that returns the warnings about a student_code.py with this text, in the tree."""
+    monkeypatch.setattr(zip_submission, "ROOT", tree)
+    monkeypatch.setattr(zip_submission, "CODE", tree / "proj2_code")
+
+    def find(source):
+        problems = zip_submission.find_problems("student_code.py", source.encode())
+        return [problem.removeprefix("student_code.py ") for problem in problems]
+
+    return find
 
 
 @pytest.mark.parametrize(
@@ -250,7 +257,7 @@ def warnings_of(tree, source):
         ("import importlib\nm = importlib.import_module('masks')", "masks.py"),
     ],
 )
-def test_an_imported_file_that_is_not_handed_in_is_a_warning(tree, source, file):
+def test_an_imported_file_that_is_not_handed_in_is_a_warning(tree, warnings_of, source, file):
     for path in (
         "proj2_code/masks.py",
         "proj2_code/more/scores.py",
@@ -259,39 +266,37 @@ def test_an_imported_file_that_is_not_handed_in_is_a_warning(tree, source, file)
     ):
         (tree / path).parent.mkdir(exist_ok=True)
         (tree / path).touch()
-    assert warnings_of(tree, source) == [f"imports {file}, which is not handed in: move its code into student_code.py."]
+    assert warnings_of(source) == [f"imports {file}, which is not handed in: move its code into student_code.py."]
 
 
-def test_imports_that_work_when_graded_are_no_warning(tree):
+def test_imports_that_work_when_graded_are_no_warning(tree, warnings_of):
     shutil.copy(ROOT / "requirements.txt", tree)
     source = (
         "import utils, os, torch, cv2, PIL.Image\nfrom proj2_code.utils import CLASSES\nfrom proj2_code import utils"
     )
-    assert warnings_of(tree, source) == []
+    assert warnings_of(source) == []
 
 
-def test_a_package_beyond_the_requirements_is_a_warning(tree):
+def test_a_package_beyond_the_requirements_is_a_warning(tree, warnings_of):
     shutil.copy(ROOT / "requirements.txt", tree)
-    assert warnings_of(tree, "import torch\nimport ruff\n") == [
-        "imports ruff, which is not installed where it is graded."
-    ]
+    assert warnings_of("import torch\nimport ruff\n") == ["imports ruff, which is not installed where it is graded."]
 
 
-def test_files_that_are_not_handed_in_are_a_warning(tree):
+def test_files_that_are_not_handed_in_are_a_warning(tree, warnings_of):
     (tree / "proj2_code" / "means.npy").touch()
     path = str(tree / "proj2_code" / "notes.txt")
     source = (
         f"import numpy\nx = numpy.load('proj2_code/means.npy')\ny = open({path!r})\nz = '/tmp', 'models/a.pt', ''\n"
     )
-    assert warnings_of(tree, source) == [
+    assert warnings_of(source) == [
         f"uses {file}, which is not there when it is graded." for file in sorted([path, "proj2_code/means.npy"])
     ]
 
 
 @pytest.mark.parametrize("source", ["x.cuda()", "x.to('cuda:0')", "x.to(device='mps')"])
-def test_a_graphics_card_is_a_warning_unless_asked_for(tree, source):
-    assert warnings_of(tree, source) == ["asks for a graphics card, and the grader has none."]
-    assert warnings_of(tree, f"if torch.cuda.is_available():\n    {source}") == []
+def test_a_graphics_card_is_a_warning_unless_asked_for(warnings_of, source):
+    assert warnings_of(source) == ["asks for a graphics card, and the grader has none."]
+    assert warnings_of(f"if torch.cuda.is_available():\n    {source}") == []
 
 
 def test_the_solutions_get_no_warning():
@@ -306,7 +311,7 @@ def test_console_that_cannot_print_the_path(tree):
     assert r"n\xe9 proj 2" in done.stdout
 
 
-def test_an_environment_that_lacks_packages_says_nothing_of_others(tree):
+def test_an_environment_that_lacks_packages_says_nothing_of_others(tree, warnings_of):
     requirements = (ROOT / "requirements.txt").read_text("utf-8")
     (tree / "requirements.txt").write_text(requirements + "\nno-such-package==1.0\n", "utf-8")
-    assert warnings_of(tree, "import torch\nimport ruff\n") == []
+    assert warnings_of("import torch\nimport ruff\n") == []
