@@ -14,7 +14,7 @@ from staff.benchmarks.networks import bare_passes, frames
 from staff.models import NETWORKS
 
 NUMBERS = (1, 4, 16, 64, 256)
-SIZES = ((192, 240), (384, 480), (768, 960), (1440, 1920))
+SIZES = ((192, 256), (384, 480), (768, 960), (1440, 1920))
 
 
 def draw(target: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 import student_code
 from staff.benchmarks import __main__ as bench
-from staff.benchmarks import harness, networks
+from staff.benchmarks import growth, harness, networks
 from staff.models import NETWORKS
 
 
@@ -106,6 +106,10 @@ def test_the_table_tells_what_was_reached_and_what_fell_short():
     assert bench.shortfalls(results[:1]) == "None."
     short_form = bench.short_form(results)
     assert "| smp | 1.50 | 3.00 |" in short_form and "torchmetrics" not in short_form and "torch |" not in short_form
+
+
+def test_the_networks_take_the_sizes_that_are_drawn():
+    assert not [size for size in growth.SIZES if size[0] % 32 or size[1] % 32]
 
 
 def test_quartiles():
