@@ -24,6 +24,14 @@ def write_text(target: Path, text: str) -> None:
     replace(target, lambda partial: partial.write_text(text, "utf-8", "backslashreplace", newline="\n"))
 
 
+def write_between(target: Path, mark: str, text: str) -> None:
+    """Replace what stands between the lines `<!-- mark -->` and `<!-- /mark -->` of a Markdown file."""
+    first, last = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
+    before, _, rest = target.read_text(encoding="utf-8").partition(first)
+    _, _, after = rest.partition(last)
+    write_text(target, before + first + text + last + after)
+
+
 def write_picture(target: Path, picture, *options: int) -> None:
     """Write an H×W or H×W×3 BGR array in the format that the file's ending names; `options` are cv2.imencode's.
 

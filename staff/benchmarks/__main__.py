@@ -15,7 +15,7 @@ from importlib.metadata import version
 from staff import ROOT
 from staff.benchmarks import functions, growth, networks, programs, training
 from staff.benchmarks.harness import QUICK, THOROUGH, Comparison, Effort, Result, measure
-from staff.files import replace
+from staff.files import write_between, write_text
 
 RESULTS = ROOT / "staff" / "benchmarks" / "results.md"
 ROWS: dict[str, Callable[[], Iterator[Comparison]]] = {
@@ -123,15 +123,6 @@ def short_form(results: list[Result]) -> str:
     return f"Measured on {date.today().isoformat()}, {programs.machine()}:\n\n{head}" + "\n".join(lines) + "\n"
 
 
-def update_readme(text: str) -> None:
-    """Put the short form between the README's two speed marks."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- speed -->\n")
-    _, _, after = rest.partition("<!-- /speed -->\n")
-    whole = f"{before}<!-- speed -->\n{text}<!-- /speed -->\n{after}"
-    replace(readme, lambda partial: partial.write_text(whole, encoding="utf-8"))
-
-
 def measure_rows(names: tuple[str, ...], quick: bool) -> list[Result]:
     results = []
     for name in names:
@@ -161,8 +152,8 @@ def main() -> None:
             "From a fresh copy (packages in the cache of uv or pip are not fetched again)": programs.installing(),
         },
     )
-    replace(RESULTS, lambda partial: partial.write_text(text, encoding="utf-8"))
-    update_readme(short_form(results))
+    write_text(RESULTS, text)
+    write_between(ROOT / "README.md", "speed", short_form(results))
     print(f"Wrote {RESULTS}, and its short form into the README.")
 
 

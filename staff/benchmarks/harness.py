@@ -68,9 +68,9 @@ class Result:
 def measure(comparison: Comparison, effort: Effort) -> list[Result]:
     """Time all calls in turns, so that a busy moment of the machine falls on all of them. One result a rival."""
     calls = [comparison.ours, *(rival.call for rival in comparison.rivals)]
-    clocks = [partial(timeit.timeit, call, number=1) for call in calls]
-    if effort.seconds:
-        clocks = [warm_clock(call, effort.seconds) for call in calls]
+    clocks = [
+        warm_clock(call, effort.seconds) if effort.seconds else partial(timeit.timeit, call, number=1) for call in calls
+    ]
     rounds = [[clock() for clock in clocks] for _ in range(effort.rounds)]
     seconds = statistics.median(times[0] for times in rounds)
     results = []

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from staff import ROOT
+from staff.files import write_between
 from staff.training import model_card
 
 READMES = [
@@ -76,3 +77,10 @@ def test_nothing_tells_of_the_machine_it_was_made_on():
     command = ["git", "grep", "-nIE", pattern, "--", ".", ":!.ci/run", ":!staff/tests/test_readme.py"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     assert not found, found
+
+
+def test_what_stands_between_two_marks_is_replaced_and_nothing_else(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n", encoding="utf-8")
+    write_between(readme, "speed", "new\n")
+    assert readme.read_text(encoding="utf-8") == "before\n<!-- speed -->\nnew\n<!-- /speed -->\nafter\n"

@@ -24,7 +24,7 @@ from staff import ROOT
 from staff.classes import NAMES as CLASS_NAMES
 from staff.classes import class_ious, confusion_matrix, write_confusion
 from staff.evaluate import evaluate_all
-from staff.files import csv_text, write_picture, write_text
+from staff.files import csv_text, write_between, write_picture, write_text
 from staff.models import MODELS, NETWORKS
 from staff.training.export import unused_layers
 from staff.training.recipes import Recipe, read_recipe
@@ -50,13 +50,6 @@ def measure(out: Path) -> list[dict]:
     for name, (images, masks) in SETS.items():
         rows += [{"set": name} | row for row in evaluate_all(images, masks, out / name)]
     return rows
-
-
-def update_readme(rows: list[dict], readme: Path) -> None:
-    """Replace what stands between README's two score marks by the table of the test frames."""
-    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- scores -->\n")
-    _, _, after = rest.partition("<!-- /scores -->\n")
-    write_text(readme, f"{before}<!-- scores -->\n{TEST_HEAD}{test_table(rows)}\n<!-- /scores -->\n{after}")
 
 
 def table(rows: Iterable[Iterable[str]]) -> str:
@@ -232,7 +225,7 @@ def main() -> None:
     matrix = confusion_matrix(street_model, *SETS["val"])
     write_confusion(matrix, MODELS / "street_classes.csv")
     write_text(MODELS / "README.md", card(rows, read_lineages(MODELS), matrix))
-    update_readme(rows, ROOT / "README.md")
+    write_between(ROOT / "README.md", "scores", f"{TEST_HEAD}{test_table(rows)}\n")
     print(MODELS / "README.md")
 
 
