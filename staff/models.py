@@ -49,4 +49,5 @@ NETWORKS = {
         (0.8106, 0.9054, 0.9005),
     ),
 }
+STREET_CLASSES_FILE = "resnet50_street_classes_head.pt"
 FILES = {model.recipe: model.file for model in NETWORKS.values()}

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
+from staff import ROOT
 from staff.training import recipes
 from staff.training.data import StreetCrops, StreetData
 from staff.training.recipes import STARTS, Mistake, Recipe, Stage, file_of, read_recipe
-from staff.training.starts import build_teacher, read_state
+from staff.training.starts import build_teacher, read_teacher
 from staff.training.task import build_network
 
 
@@ -32,8 +33,8 @@ def check(model: str, data: Path, start: str, until: str | None = None, path: tu
         references += [(name, f"{file}, stage {stage.name!r}, {key}", index) for key, name in others.items() if name]
         check_sources(stage, f"{file}, stage {stage.name!r}", data)
     for name, where, index in references:
-        if Path(name).is_file() and not where.endswith(", start"):
-            check_teacher(Path(name), where, needed[index])
+        if (ROOT / name).is_file() and not where.endswith(", start"):
+            check_teacher(ROOT / name, where, needed[index])
         check_reference(name, where, model, names[:index], data, path)
 
 
@@ -64,7 +65,7 @@ def check_network(recipe: Recipe, file: Path) -> None:
 def check_teacher(file: Path, where: str, stage: Stage) -> None:
     """Check that the file holds an FPN-ResNet50, with all outputs where they are used."""
     try:
-        build_teacher(read_state(file), file, stage.task.imitate == "logits" or where.endswith("label_check"))
+        build_teacher(read_teacher(file), file, stage.task.imitate == "logits" or where.endswith("label_check"))
     except (OSError, ValueError) as error:
         raise Mistake(f"{where}: {error}") from error
 
@@ -73,7 +74,7 @@ def check_reference(name: str, where: str, model: str, earlier: list[str], data:
     """``name`` is a known start, a file, or a stage that can be trained before the stage that refers to it."""
     reference = stage_reference(name)
     if reference is None:
-        if not (where.endswith(", start") and name in STARTS) and not Path(name).is_file():
+        if not (where.endswith(", start") and name in STARTS) and not (ROOT / name).is_file():
             words = f", or {', '.join(STARTS)}" if where.endswith(", start") else ""
             raise Mistake(f"{where}: {name!r} is no file and no MODEL/STAGE of a recipe{words}.")
         return

@@ -20,7 +20,7 @@ from torch import nn
 from torchmetrics.classification import BinaryJaccardIndex
 
 from staff.files import replace, write_text
-from staff.models import FILES, MODELS
+from staff.models import FILES, MODELS, STREET_CLASSES_FILE
 from staff.training import batch_norm
 from staff.training.data import DATA, Frame, WholeFrames, camvid
 from staff.training.recipes import read_recipe
@@ -30,7 +30,6 @@ from staff.training.task import CAR_OUTPUT, load_network
 from staff.training.weight_files import lineage_of, read_lineages, read_saved
 
 TOLERANCE = 0.002
-STREET_CLASSES_FILE = "resnet50_street_classes_head.pt"
 
 
 def car_only(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

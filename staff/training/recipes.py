@@ -108,7 +108,7 @@ class Stage(Strict):
     seed: Annotated[int, Field(ge=0)] = 0
     val_every_n_epochs: Count = 4
     teacher: str | None = None
-    """An FPN-ResNet50 to imitate: MODEL/STAGE or a file."""
+    """An FPN-ResNet50 to imitate: MODEL/STAGE or a file, such as the one in models/."""
     head_of_teacher: bool = False
     """Begin with the teacher's segmentation blocks and head."""
     label_check: str | None = None

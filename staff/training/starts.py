@@ -6,12 +6,25 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
+from staff.models import FILES, STREET_CLASSES_FILE
 from staff.training import batch_norm, pastiche_start
 from staff.training.data import StreetCrops
 from staff.training.task import OUTPUTS, build_network
 from staff.training.weight_files import read_saved
 
 HEAD = "segmentation_head.0"
+
+
+def read_teacher(file: Path) -> dict[str, torch.Tensor]:
+    """The state dict of a teacher. The course's file has one output; its head for all classes holds the other twelve.
+
+    Raises as `read_saved` does.
+    """
+    state, head = read_state(file), file.with_name(STREET_CLASSES_FILE)
+    if file.name == FILES["fpn_resnet50"] and head.is_file():
+        classes = read_saved(head)
+        state |= {f"{HEAD}.{part}": torch.cat([classes[part], state[f"{HEAD}.{part}"]]) for part in classes}
+    return state
 
 
 def build_teacher(state: dict[str, torch.Tensor], file: Path, every_output: bool) -> torch.nn.Module:

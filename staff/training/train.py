@@ -7,6 +7,7 @@ a teacher named `MODEL/STAGE` is a stage of another recipe, which is trained fir
 """
 
 import argparse
+import hashlib
 import math
 import shutil
 import time
@@ -25,7 +26,7 @@ from staff.training.callbacks import Clock, FiniteWeights, History, warm_average
 from staff.training.data import DATA, Frame, StreetCrops, StreetData, labelmefacade
 from staff.training.label_check import ignore_doubtful
 from staff.training.recipes import Mistake, Recipe, Stage, read_recipe
-from staff.training.starts import build_teacher, load_matching, load_start, read_state
+from staff.training.starts import build_teacher, load_matching, load_start, read_teacher
 from staff.training.street_classes import run_street_classes
 from staff.training.task import NotFiniteError, SegmentationTask, build_network
 from staff.training.weight_files import lineage_of, name_network, save_weights
@@ -43,9 +44,11 @@ def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Nam
     teacher = None
     if stage.teacher:
         file = ROOT / resolve(stage.teacher, arguments)
-        state = read_state(file)
+        state = read_teacher(file)
         teacher = build_teacher(state, file, stage.task.imitate == "logits")
         description += f", taught by the FPN-ResNet50 of {stage.teacher}"
+        if not checks.stage_reference(stage.teacher):
+            description += f" (SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()[:8]}…)"
         if stage.head_of_teacher:
             head = ("decoder.seg_blocks.", "segmentation_head.")
             load_matching(network, {name: value for name, value in state.items() if name.startswith(head)})
@@ -58,7 +61,7 @@ def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Nam
 @cache
 def checked_photographs(file: Path, data: Path, number: int | None) -> list[Frame]:
     """LabelMeFacade's first ``number`` frames without the labels that the FPN-ResNet50 in ``file`` contradicts."""
-    network = build_teacher(read_state(file), file, every_output=True)
+    network = build_teacher(read_teacher(file), file, every_output=True)
     return ignore_doubtful(labelmefacade(data)[:number], network)
 
 

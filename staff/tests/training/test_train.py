@@ -11,11 +11,13 @@ import torch
 import yaml
 from torch import nn
 
+import student_code
+import utils
 from staff import ROOT
 from staff.training import callbacks, recipes, weight_files
 from staff.training import train as train_module
 from staff.training.recipes import read_recipe
-from staff.training.starts import build_teacher, read_state
+from staff.training.starts import build_teacher, read_state, read_teacher
 from staff.training.task import CAR_OUTPUT, SegmentationTask, build_network
 
 ENCODER = "tu-test_resnet"  # timm's smallest: most of the time would go into the steps and files of a larger network
@@ -207,6 +209,17 @@ def test_a_teacher_that_would_teach_noise_is_refused():
     assert torch.equal(shown, one["segmentation_head.0.weight"][0])
     whole = build_network("fpn", "resnet50").state_dict()
     assert build_teacher(whole, Path("all.pt"), every_output=True)
+
+
+def test_the_course_s_resnet_teaches_with_its_head_for_all_classes():
+    file = ROOT / "models" / "resnet50_best_model_weights.pt"
+    image = torch.rand(1, 3, 64, 64)
+    car_network = student_code.load_FPN_resnet50()
+    with torch.inference_mode():
+        taught = build_teacher(read_teacher(file), file, every_output=True).eval()(image)
+        car, classes = (n.eval()(image) for n in (car_network, utils.with_street_classes(car_network)))
+    torch.testing.assert_close(taught[:, CAR_OUTPUT:].sigmoid(), car)
+    torch.testing.assert_close(taught[:, :CAR_OUTPUT].argmax(1), classes.argmax(1))
 
 
 @pytest.mark.parametrize("poison", ["loss", "weights"])
