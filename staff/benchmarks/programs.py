@@ -81,7 +81,8 @@ def grading() -> Iterator[Comparison]:
     for number in (1, 8, 32):
         one, two = (grade_all(number, jobs) for jobs in (1, 2))
         goal = 1.7 if number > 1 else None
-        yield Comparison("grading a class", f"{number} submissions, --jobs 2", two, (Rival("--jobs 1", one, goal),))
+        case = f"{number} submission{'s' * (number > 1)}, --jobs 2"
+        yield Comparison("grading a class", case, two, (Rival("--jobs 1", one, goal),))
 
 
 def grade_all(number: int, jobs: int) -> Callable[[], None]:
