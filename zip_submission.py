@@ -12,6 +12,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -91,6 +92,10 @@ def local_imports(tree: ast.Module) -> list[str]:
     return sorted(found - {*FILES, *(f"proj2_code/{name}" for name in FILES)})
 
 
+# Half a second where many packages are installed, and two files ask.
+modules_of_packages = cache(metadata.packages_distributions)
+
+
 def extra_imports(tree: ast.Module) -> list[str]:
     """The modules a program imports from packages that are installed here beyond requirements.txt.
 
@@ -110,7 +115,7 @@ def extra_imports(tree: ast.Module) -> list[str]:
             except metadata.PackageNotFoundError:
                 if name in required:
                     return []
-    owners = metadata.packages_distributions()
+    owners = modules_of_packages()
     modules = sorted({module.partition(".")[0] for module in imported_modules(tree)} - set(sys.stdlib_module_names))
     return [name for name in modules if name in owners and not given & set(map(package_name, owners[name]))]
 

@@ -1,5 +1,6 @@
 """The checks before the first step of a training: the recipe, what it refers to, and every source."""
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -65,9 +66,14 @@ def check_network(recipe: Recipe, file: Path) -> None:
 def check_teacher(file: Path, where: str, stage: Stage) -> None:
     """Check that the file holds an FPN-ResNet50, with all outputs where they are used."""
     try:
-        build_teacher(read_teacher(file), file, stage.task.imitate == "logits" or where.endswith("label_check"))
+        try_teacher(file, stage.task.imitate == "logits" or where.endswith("label_check"))
     except (OSError, ValueError) as error:
         raise Mistake(f"{where}: {error}") from error
+
+
+@cache
+def try_teacher(file: Path, every_output: bool) -> None:
+    build_teacher(read_teacher(file), file, every_output)
 
 
 def check_reference(name: str, where: str, model: str, earlier: list[str], data: Path, path: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """Reads slides.yaml: what is on every slide before it is answered."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -90,6 +91,7 @@ class Report(_Entry):
         return self
 
 
+@cache
 def read_slides(path: Path = SLIDES) -> Report:
     """Read the file of slides.
 

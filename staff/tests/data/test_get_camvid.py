@@ -147,7 +147,10 @@ def test_wrong_checksum_leaves_an_older_file_alone(call, server, target):
     assert (target / FIRST).read_bytes() == b"older"
 
 
-@pytest.mark.parametrize("fault", ["corrupt", "cut", "stall", 503, 429])
+STALL = pytest.param("stall", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "cut", STALL, 503, 429])
 def test_passing_faults_are_overcome_by_another_attempt(call, server, target, fault):
     server.faults[FIRST] = [fault, fault]
     assert call(timeout=(5, 1)).status == 0
@@ -159,7 +162,7 @@ def test_passing_faults_are_overcome_by_another_attempt(call, server, target, fa
     ("fault", "words"),
     [
         ("corrupt", "what came has a wrong checksum"),
-        ("stall", "the connection stalled"),
+        pytest.param("stall", "the connection stalled", marks=pytest.mark.slow),
         ("cut", "the connection broke off"),
         (404, "the server answered 404 Not Found"),
         (503, "the server answered 503"),
@@ -195,6 +198,7 @@ def test_server_that_is_not_there_gets_one_clear_message(call, target):
     assert_holds(target, [])
 
 
+@pytest.mark.slow
 def test_server_that_answers_nothing_is_given_up_after_one_request(call, server, target):
     server.faults = {name: ["mute"] * 9 for name in ("", *FILES)}
     result = call(timeout=(5, 1))

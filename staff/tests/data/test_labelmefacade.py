@@ -54,7 +54,7 @@ STREETS = {
     "flat": street(car_rows=3),
     "upright": street(40, 30, car_rows=10, tint=(40, 40, 200)),
     "large": street(720, 960, car_rows=100),
-    **{f"empty{number:02}": street() for number in range(30)},
+    **{f"empty{number:02}": street() for number in range(26)},
 }
 CHOSEN = set(lmf.choose({name: 0.0 if name.startswith("empty") else 0.1 for name in STREETS}))
 PARTS = (("images", ".jpg"), ("annot", ".png"))

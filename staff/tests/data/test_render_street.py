@@ -115,10 +115,9 @@ def test_write_sample_writes_the_committed_names(tmp_path, monkeypatch, rendered
 # render() ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 10**12])
-def test_any_seed_gives_a_frame_and_leaves_global_generators_alone(seed):
+def test_any_seed_gives_a_frame_and_leaves_global_generators_alone():
     python, numpy = random.getstate(), np.random.get_state()
-    image, labels = render(seed)
+    image, labels = render(10**12)
     assert random.getstate() == python
     after = np.random.get_state()
     assert after[0] == numpy[0] and np.array_equal(after[1], numpy[1]) and after[2:] == numpy[2:]

@@ -105,6 +105,7 @@ def cars():
     return int(render(concepts.STREET_SEED, instances=True)[2].max())
 
 
+@pytest.mark.slow
 def test_there_is_a_colour_for_each_car(cars):
     assert 1 < cars <= len(concepts.CAR_COLOURS)
     assert list(CLASS_COLOURS).index("car") == CAR
@@ -118,6 +119,7 @@ def test_no_car_has_a_colour_that_means_a_class_or_another_car():
         assert i >= n or np.linalg.norm(lab[i] - lab[j]) > 20, (i, j)
 
 
+@pytest.mark.slow
 def test_every_car_keeps_its_colour_among_the_256_of_the_file(cars):
     with Image.open(ROOT / "proj2_code/figures/semantic_segmentation.png") as picture:
         stored = np.reshape(picture.getpalette(), (-1, 3))

@@ -122,6 +122,13 @@ def test_writes_template_reference_and_pdf(repository, monkeypatch, capsys):
     assert all(str(Path(name)) in said for name in made)
 
 
+@pytest.fixture
+def no_deck(monkeypatch):
+    """For tests of what comes after the decks, which take long to make."""
+    monkeypatch.setattr(make_report, "make_deck", lambda *_: b"a deck")
+
+
+@pytest.mark.usefixtures("no_deck")
 def test_without_libreoffice_the_rest_is_made(repository, monkeypatch, capsys):
     (repository / "dist").mkdir()
     (repository / "dist" / "proj2_reference.pdf").write_bytes(b"of last term")
@@ -132,6 +139,7 @@ def test_without_libreoffice_the_rest_is_made(repository, monkeypatch, capsys):
     assert not (repository / "dist" / "proj2_reference.pdf").exists(), "a PDF of another deck was left"
 
 
+@pytest.mark.usefixtures("no_deck")
 def test_libreoffice_that_fails_leaves_no_pdf(repository, monkeypatch, capsys):
     monkeypatch.setattr(make_report, "find_office", lambda: str(repository / "no-such-program"))
     assert make_report.main(repository) == 0
