@@ -32,7 +32,7 @@ run: .venv/ready data ## execute the notebook: build/proj2.html and build/iou.cs
 check: style ## style, imports, types and the fast tests
 	@$(PY) -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist loadfile proj2_unit_tests staff/tests
 
-style: .venv/staff-ready ## ruff, the floors of the imports, types
+style: .venv/staff-ready ## ruff, the rules for imports, types
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@.venv/bin/lint-imports
@@ -54,7 +54,7 @@ train-data: .venv/ready ## all of CamVid and the LabelMeFacade photographs
 train: .venv/staff-ready ## the whole recipe; MODEL=fpn_vgg19, fpn_resnet50 or pspnet_resnet50 for one
 	@$(PY) -m staff.training.train $(MODEL)
 
-evaluate: .venv/staff-ready ## score the models on a CamVid-format folder
+evaluate: .venv/staff-ready ## score the models on the test frames
 	@$(PY) -m staff.evaluate
 
 notebook: .venv/ready data ## refresh the outputs stored in proj2.ipynb
@@ -85,7 +85,7 @@ bench: .venv/staff-ready ## the measured speeds of the README
 pins: .venv/staff-ready ## check that requirements.txt can be installed on every system and Python; needs the network
 	@$(PY) -m staff.check_pins
 
-clean: ## remove what the targets above have made; downloads and weights stay
+clean: ## remove build/ and dist/
 	@rm -rf build dist
 
 # uv installs faster than pip; where it cannot be had, or does not know pip's own settings, pip does it.

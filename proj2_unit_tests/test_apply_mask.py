@@ -39,7 +39,7 @@ def test_final_seg_values():
         right, got = expected[row, column].tolist(), final_seg[row, column].tolist()
         kind = "a masked" if MASK[row, column, 0] else "an unmasked"
         wrapped = got[0] == (int(IMAGE[row, column, 0]) + 255) % 256 != right[0]
-        hint = ": uint8 counts from 255 on to 0, so convert the image to a wider type first" * wrapped
+        hint = ": after 255, uint8 starts again at 0, so convert the image to a wider type first" * wrapped
         assert got == right, (
             f"apply_mask_to_image should turn {kind} pixel {IMAGE[row, column].tolist()} into {right}, got {got}{hint}."
         )

@@ -42,9 +42,9 @@ SLOW_ROWS = {
 }
 WHY_SHORT = {
     "forward pass": "Convolutions of few channels wait for memory, a large matrix product does not.",
-    "applyIoU": "Nearly all of its time is spent in the forward passes; the channels-last layout saves what it saves.",
+    "applyIoU": "Nearly all of its time goes into the forward passes, where only the channels-last layout helps.",
     "reading a frame": "Normalising writes four bytes for each one that was read.",
-    "grading a class": "Each job loads the libraries first, as long as one submission takes: of 32 this counts less.",
+    "grading a class": "Each job loads the libraries first, which takes as long as grading one submission.",
     "training": "Both loops spend nearly all their time in the same convolutions.",
 }
 HEAD = """\
@@ -68,7 +68,7 @@ def table(results: list[Result]) -> str:
 def shortfalls(results: list[Result]) -> str:
     """One sentence on each line that fell short, with the reason where it is known."""
     lines = [
-        f"- {r.row}, {r.case}: {r.speed[1]:.2f} times as fast as {r.rival}, to reach was {r.goal:.2f}. "
+        f"- {r.row}, {r.case}: {r.speed[1]:.2f} times as fast as {r.rival}, the goal was {r.goal:.2f}. "
         f"{WHY_SHORT.get(r.row, '')}".rstrip()
         for r in results
         if not r.reached

@@ -7,7 +7,10 @@ from nbformat import NotebookNode
 # What the notebook says where there is no repository, with a name for messages.
 _SETUP, _TEXT, _TOP = "colab-setup", "colab", "brief"
 _ZIP = "unpacks the project's zip (upload it to Colab's files beforehand, or when you are asked for it)"
-_UPLOAD = "upload the zip you received and `proj2.ipynb`, and run the notebook's Colab cell first"
+_UPLOAD = (
+    "unpack the zip on your computer. In Colab, choose *File*, *Upload notebook*, and take `proj2.ipynb` from it. Then "
+    "run the cells from the top; one of them asks for the zip."
+)
 
 
 class Repository:
@@ -44,7 +47,7 @@ class Repository:
     def put_into_readme(self, text: str) -> str:
         """The starter's README with the way to Colab that needs no upload."""
         return _replaced(
-            _UPLOAD, f"open [the notebook]({self.notebook}) and run its Colab cell first", text, "README.md"
+            _UPLOAD, f"open [the notebook]({self.notebook}) and run the cells from the top.", text, "README.md"
         )
 
 

@@ -95,8 +95,9 @@ def shortfalls(rows: list[dict]) -> str:
         if handout and score < handout
     ]
     if not below:
-        return "All of them are at or above those."
-    return textwrap.fill(f"Below those are {', '.join(below)}; the others are at or above them.", 120)
+        return "No score is lower than the one in brackets."
+    text = f"Lower than the scores in brackets: {', '.join(below)}. All others are equal or higher."
+    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def set_table(rows: list[dict], lineages: dict[str, list[dict]]) -> str:
@@ -174,7 +175,8 @@ def recipe_differences(lineages: dict[str, list[dict]]) -> str:
         return "Each file was made by its recipe as it is committed, in one run."
     text = f"Made by earlier recipes, not by those in the repository now: {'; '.join(older)}. Where an earlier recipe "
     text += "used LabelMeFacade, another network's soft labels (ESPNetv2, trained on Cityscapes) had removed doubtful "
-    text += "pixels from its labels. Today's recipes use a stage of their own for that."
+    text += "pixels from its labels. Today the recipes of the ResNet-50 models use a stage of their own for that, and "
+    text += "FPN-VGG19's uses the labels as they are."
     return textwrap.fill(text, 120)
 
 

@@ -102,7 +102,7 @@ def test_the_table_tells_what_was_reached_and_what_fell_short():
     reached, short, reported = bench.table(results).splitlines()[2:]
     assert reached.endswith("| 4.00 (3.50 to 4.50) | 3.00 | reached |")
     assert short.endswith("| 3.00 | short |") and reported.endswith("|  |  |")
-    assert "smp, to reach was 3.00" in bench.shortfalls(results) and "torchmetrics" not in bench.shortfalls(results)
+    assert "smp, the goal was 3.00" in bench.shortfalls(results) and "torchmetrics" not in bench.shortfalls(results)
     assert bench.shortfalls(results[:1]) == "None."
     short_form = bench.short_form(results)
     assert "| smp | 1.50 | 3.00 |" in short_form and "torchmetrics" not in short_form and "torch |" not in short_form

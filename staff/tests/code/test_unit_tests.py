@@ -44,7 +44,7 @@ WRONG_SIGMOIDS = {
     "return 1 / (1 + torch.exp(-x))": NAN_GRADIENT,
     "return torch.where(x >= 0, 1 / (1 + torch.exp(-x)), torch.exp(x) / (1 + torch.exp(x)))": NAN_GRADIENT,
     "e = torch.exp(-x.abs()); return torch.where(x >= 0, 1, e) / (1 + e)": GRADIENT.format(
-        "0.25 at index [1], got 0: PyTorch takes the slope of abs, relu and clamp at their corner to be 0"
+        "0.25 at index [1], got 0: the gradient of abs and of relu at 0 is 0 in PyTorch"
     ),
     "y = right(x); return (y / 2).detach() + y / 2": GRADIENT.format("0.25 at index [1], got 0.125"),
 }
@@ -94,7 +94,7 @@ WRONG_VALUES = {
     IMAGE_TO_TENSOR + "return (image + 255 * mask).clamp(0, 255)": MASKED.format("[255, 255, 255]"),
     IMAGE_TO_TENSOR + "image[..., 2] += 255 * mask[..., 0]; return image.clamp(0, 255)": MASKED.format("[10, 20, 255]"),
     IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image % 256": MASKED.format(
-        "[9, 20, 30]: uint8 counts from 255 on to 0, so convert the image to a wider type first"
+        "[9, 20, 30]: after 255, uint8 starts again at 0, so convert the image to a wider type first"
     ),
     IMAGE_TO_TENSOR + "image[..., 0] += 255 * (1 - mask[..., 0]); return image.clamp(0, 255)": MASKED.format(
         "[10, 20, 30]"

@@ -183,7 +183,7 @@ def test_the_card_names_each_score_below_the_handouts(monkeypatch):
     sentence = model_card.shortfalls(rows)
     assert "A by 0.0250 on x" in sentence and "B by 0.1000 on y" in sentence and sentence.count(" by ") == 2
     monkeypatch.setattr(model_card, "NETWORKS", dict.fromkeys("AB", SimpleNamespace(handout=(0.1, 0.1))))
-    assert model_card.shortfalls(rows) == "All of them are at or above those."
+    assert model_card.shortfalls(rows) == "No score is lower than the one in brackets."
     assert "| A | 0.8750 (0.1000) | 0.8000 (0.1000) |" in model_card.test_table(rows)
 
 
@@ -191,7 +191,7 @@ def test_a_network_that_is_not_the_courses_is_listed_without_scores_of_2021(monk
     monkeypatch.setattr(model_card, "NETWORKS", {"Own": SimpleNamespace(handout=None)})
     rows = [{"set": "test", "model": "Own", "frame": frame, "iou": "0.1000"} for frame in ("x", "y", "all")]
     assert model_card.test_table(rows) == "| Own | 0.1000 | 0.1000 |"
-    assert model_card.shortfalls(rows) == "All of them are at or above those."
+    assert model_card.shortfalls(rows) == "No score is lower than the one in brackets."
 
 
 def test_the_model_card_tells_which_models_saw_val_and_what_they_scored_before():
