@@ -29,7 +29,8 @@ from staff.models import NETWORKS
 def build_metrics() -> MetricCollection:
     """Scores of one frame when called with its masks; of all frames, their pixels summed, from `compute`.
 
-    A score is 1 where there was nothing to find and nothing was found.
+    IoU is 1 where there was nothing to find and nothing was found; precision is 1 where nothing was found, recall
+    where there was nothing to find.
     """
     kinds = {"iou": BinaryJaccardIndex, "precision": BinaryPrecision, "recall": BinaryRecall}
     return MetricCollection({name: kind(zero_division=1, validate_args=False) for name, kind in kinds.items()})
@@ -115,16 +116,23 @@ def main() -> None:
     if (arguments.images is None) != (arguments.masks is None):
         parser.error("--images and --masks belong together: name both or neither.")
     images, masks = (arguments.images, arguments.masks) if arguments.images else utils.get_test_dirs()
-    if arguments.classes:
-        print(evaluate_classes(images, masks, arguments.out))
-        return
-    rows = evaluate_all(images, masks, arguments.out)
+    try:
+        if arguments.classes:
+            print(evaluate_classes(images, masks, arguments.out))
+        else:
+            print_scores(evaluate_all(images, masks, arguments.out))
+            print(f"All frames: {arguments.out / 'scores.csv'}")
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def print_scores(rows: list[dict]) -> None:
+    """Print the scores of every frame, or of all frames together where there are many."""
     widest = max(map(len, NETWORKS)) + 2
     print(f"\n{'model':{widest}}{'frame':24}{'IoU':>8}{'precision':>11}{'recall':>8}")
     for entry in rows:
         if entry["frame"] == "all" or len(rows) <= 30:
             print("{model:{widest}}{frame:24}{iou:>8}{precision:>11}{recall:>8}".format(widest=widest, **entry))
-    print(f"All frames: {arguments.out / 'scores.csv'}")
 
 
 if __name__ == "__main__":

@@ -25,11 +25,16 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_between(target: Path, mark: str, text: str) -> None:
-    """Replace what stands between the lines `<!-- mark -->` and `<!-- /mark -->` of a Markdown file."""
+    """Replace what stands between the lines `<!-- mark -->` and `<!-- /mark -->` of a Markdown file.
+
+    Raises ValueError if it lacks one of them.
+    """
     first, last = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
-    before, _, rest = target.read_text(encoding="utf-8").partition(first)
-    _, _, after = rest.partition(last)
-    write_text(target, before + first + text + last + after)
+    before, opened, rest = target.read_text(encoding="utf-8").partition(first)
+    _, closed, after = rest.partition(last)
+    if not (opened and closed):
+        raise ValueError(f"{target} has no lines {first.strip()} and {last.strip()}, between which to write.")
+    write_text(target, before + opened + text + closed + after)
 
 
 def write_picture(target: Path, picture, *options: int) -> None:

@@ -3,6 +3,8 @@
 Nothing that lies there goes unmentioned: what cannot be graded becomes an entry that says why.
 """
 
+import contextlib
+import errno
 import os
 import re
 import stat
@@ -60,26 +62,35 @@ def read_class(given: Path, scratch: Path, ignored: set[Path]) -> list[Entry]:
     Zips of a whole class are unpacked into `scratch`; paths in `ignored` (our own tables, say) are passed over. Raises
     `ValueError` if `given` is a zip that cannot be read.
     """
+    damaged: list[Path] = []
     if given.is_dir():
         folder = given
     else:
         try:
-            folder = _unpack_class(given, scratch / "class")
+            folder = _unpack_class(given, scratch / "class", damaged)
         except Exception as error:  # a damaged zip raises one of a dozen types
             raise ValueError(f"{printable(str(given))} cannot be read as a zip: {error}") from None
-    return _read_folder(folder, scratch, {os.path.realpath(path) for path in ignored})
+    return _read_folder(folder, scratch, {os.path.realpath(path) for path in ignored}, damaged)
 
 
-def _read_folder(folder: Path, scratch: Path, ignored: set[str]) -> list[Entry]:
+def _read_folder(folder: Path, scratch: Path, ignored: set[str], damaged: list[Path]) -> list[Entry]:
+    """damaged: the files that were left out of unpacked zips; those of inner zips are added."""
     submitters = _read_metadata(folder / METADATA)
+    paths = [
+        path
+        for path in sorted(_visible(folder), key=lambda path: os.fsencode(path.name))
+        if path.name != METADATA and os.path.realpath(path) not in ignored
+    ]
+    classes = [path for path in paths if submitters is None and _is_whole_class(path)]
+    if classes and classes == paths:
+        folders = [_opened(path, scratch, damaged) for path in paths]
+        return [entry for inner in folders for entry in _read_folder(inner, scratch, ignored, damaged)]
     entries = []
-    for path in sorted(folder.iterdir(), key=lambda path: os.fsencode(path.name)):
-        if path.name.startswith((".", "__MACOSX")) or path.name == METADATA or os.path.realpath(path) in ignored:
-            continue
-        if submitters is None and (inner := _whole_class(path, scratch)) is not None:
-            entries += _read_folder(inner, scratch, ignored)
-            continue
-        entry = Entry(printable(path.name), path, problem=_problem(path))
+    for path in paths:
+        # A student could have put the metadata there, in the names of others.
+        problem = f"holds {METADATA}, as a whole class does: grade it apart" if path in classes else _problem(path)
+        lost = [file.name for file in damaged if file.is_relative_to(path)]
+        entry = Entry(printable(path.name), path, problem=f"{lost[0]} is damaged in the zip" if lost else problem)
         if submitters is not None:
             _describe(entry, submitters.pop(path.name, None))
         entries.append(entry)
@@ -90,39 +101,49 @@ def _read_folder(folder: Path, scratch: Path, ignored: set[str]) -> list[Entry]:
     return entries
 
 
-def _whole_class(path: Path, scratch: Path) -> Path | None:
-    """The folder of a bulk export that `path` is, holds, or packs; None if it is a single submission."""
+def _is_whole_class(path: Path) -> bool:
+    """Whether `path` is, holds or packs a bulk export, and not a single submission."""
     if os.path.isdir(path):  # which, unlike Path.is_dir, is quiet where rights are missing
-        places = [path, *(one for one in _listed(path) if not one.name.startswith((".", "__MACOSX")))]
-        return path if any(os.path.isfile(place / METADATA) for place in places) else None
+        with contextlib.suppress(OSError):
+            return any(os.path.isfile(place / METADATA) for place in (path, *_visible(path)))
+        return False
     if path.suffix.lower() != ".zip" or not os.path.isfile(path):
-        return None
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
-            if not any(re.fullmatch(rf"([^/]+/)?{METADATA}", name) for name in archive.namelist()):
-                return None
-        return _unpack_class(path, scratch / f"class-{len(list(scratch.iterdir()))}")
-    except Exception:
-        return None
+            return any(re.fullmatch(rf"([^/]+/)?{METADATA}", name) for name in archive.namelist())
+    except Exception:  # a damaged zip raises one of a dozen types
+        return False
 
 
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
+def _opened(path: Path, scratch: Path, damaged: list[Path]) -> Path:
+    if os.path.isdir(path):
+        return path
+    return _unpack_class(path, scratch / f"class-{len(list(scratch.iterdir()))}", damaged)
 
 
-def _unpack_class(archive: Path, target: Path) -> Path:
-    """Unpack a zip, entry by entry: a damaged one costs that file alone. Return the folder with the submissions."""
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, without what systems leave behind."""
+    return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+
+
+def _unpack_class(archive: Path, target: Path, damaged: list[Path]) -> Path:
+    """Unpack a zip, entry by entry: a damaged one is left out. Return the folder with the submissions."""
     target.mkdir(parents=True)
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             try:
                 file.extract(info, target)
-            except Exception as error:
+            except Exception as error:  # a damaged entry raises one of a dozen types
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    raise
                 print(f"{printable(info.filename)} could not be unpacked: {error}", file=sys.stderr)
-    inner = [path for path in target.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+                part = target.joinpath(*(name for name in info.filename.split("/") if name not in ("", ".", "..")))
+                with contextlib.suppress(OSError):
+                    part.unlink()
+                if archives.wanted(part.name):
+                    damaged.append(part)
+    inner = _visible(target)
     # Most programs pack things into one folder.
     return inner[0] if len(inner) == 1 and inner[0].is_dir() else target
 

@@ -21,6 +21,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+import psutil
 from tqdm import tqdm
 
 from staff.kit import compare_grades, gradebook
@@ -58,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--roster", type=Path, help="a CSV of the class: its order, and who handed in nothing")
     parser.add_argument("--due", type=_due, metavar="TIME", help='marks late ones, as in "2026-10-06 23:59 -0400"')
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count(), metavar="N", help="at a time (default: %(default)s)"
+        "--jobs", type=int, default=default_jobs(), metavar="N", help="at a time (default: %(default)s)"
     )
     arguments = parser.parse_args()
     if sum(map(bool, (arguments.submission, arguments.all, arguments.compare))) != 1:
@@ -73,6 +74,11 @@ def _arguments() -> argparse.Namespace:
     if arguments.csv.is_dir() or arguments.csv.suffix.lower() != ".csv":
         parser.error(f"--csv {printable(str(arguments.csv))} must be the name of a file that ends in .csv")
     return arguments
+
+
+def default_jobs() -> int:
+    """As many as there are cores, and GB of free memory: each takes about one."""
+    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().available >> 30))
 
 
 def _due(text: str) -> datetime:
@@ -117,6 +123,8 @@ def _grade_class(arguments: argparse.Namespace) -> None:
         entries = read_class(arguments.all, scratch, ours)
         if not entries:
             raise ValueError(f"{arguments.all} holds nothing to grade.")
+        if arguments.due and (unknown := sum(entry.handed_in is None for entry in entries)):
+            print(f"{unknown} of {len(entries)} have no time, so --due cannot say if they are late.", file=sys.stderr)
         lines = gradebook.lines_of(entries, roster)
         autograder = grading.Autograder(place)
         results = grading.Results(kept, autograder.version)
@@ -137,6 +145,10 @@ def _grade_class(arguments: argparse.Namespace) -> None:
     for line in lines:
         if line.entry and line.entry.problem:
             print(f"{line.entry.name}: could not be graded: {line.entry.problem}", file=sys.stderr)
+        elif line.unfinished:
+            print(f"{line.entry.name}: {gradebook.UNFINISHED}: {line.unfinished}", file=sys.stderr)
+    if any(line.unfinished for line in lines):
+        sys.exit("Run the same command again: what did not finish is graded again.")
 
 
 def _gradable(line: Line) -> bool:
@@ -148,14 +160,14 @@ def _grade_lines(lines: list[Line], autograder, results, jobs: int) -> None:
     from staff.kit import grading
 
     waiting: dict[str, list[Line]] = defaultdict(list)
-    fingerprint = cache(grading.fingerprint)  # once for all lines of a group
+    fingerprint, load = cache(grading.fingerprint), cache(results.load)  # once for all lines of a group
     for line in filter(_gradable, lines):
         try:
             key = fingerprint(line.entry.path)
         except OSError as error:
             line.entry.problem = f"cannot be read ({error.strerror}: {printable(str(error.filename))})"
             continue
-        line.results = results.load(key)
+        line.results = load(key)
         if line.results is None:
             waiting[key].append(line)
     paths = {key: group[0].entry.path for key, group in waiting.items()}
@@ -165,10 +177,14 @@ def _grade_lines(lines: list[Line], autograder, results, jobs: int) -> None:
     bar = tqdm(total=total, initial=done, desc="graded", unit="submission")
     with bar, contextlib.closing(gradings):  # closed by Ctrl-C wherever it strikes, which ends what is running
         for key, grading_of_key in gradings:
+            unfinished = ""
             if grading_of_key.worked:
                 results.keep(key, grading_of_key.results)
+            elif not grading_of_key.problem:
+                unfinished = printable(grading_of_key.log.strip()[-300:]) or "it left no log"
             for line in waiting[key]:
                 line.results, line.entry.problem = grading_of_key.results, printable(grading_of_key.problem)
+                line.unfinished = unfinished
             bar.update(len(waiting[key]))
 
 

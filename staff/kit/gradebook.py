@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from staff.kit.autograder.grader.results import ABOUT_HIDDEN
 from staff.kit.class_export import Entry, Student, printable, show_time
 
 ABOUT = ("submission", "name", "sid", "email", "group", "handed in", "late", "earlier submissions")
+UNFINISHED = "the autograder did not finish"
 _HEADINGS = {
     "name": ("name", "full name", "student", "student name"),
     "first": ("first name", "first"),
@@ -31,6 +33,7 @@ class Line:
     earlier: list[Entry] = field(default_factory=list)
     remark: str = ""
     results: dict | None = None  # results.json
+    unfinished: str = ""  # the end of the log, if the autograder itself failed
 
 
 def read_roster(path: Path) -> list[Student]:
@@ -67,20 +70,20 @@ class _People:
         self._known: dict[tuple[str, str], int] = {}
         names = Counter(student.name.casefold() for student in roster)
         for student in roster:
-            self.find(student)
+            number = self.find(student)
             if student.name and names[student.name.casefold()] == 1:
-                self._known.setdefault(("name", student.name.casefold()), len(self.everybody) - 1)
+                self._known.setdefault(("name", student.name.casefold()), number)
         self.listed = len(self.everybody)
 
-    def find(self, student: Student) -> list[Entry]:
-        """The list of what this student handed in."""
+    def find(self, student: Student) -> int:
+        """The place of this student in `everybody`."""
         number = next((self._known[key] for key in student.keys if self._matches(student, key)), len(self.everybody))
         if number == len(self.everybody):
             self.everybody.append((student, []))
         for key in student.keys:
             if key[0] != "name":
                 self._known.setdefault(key, number)
-        return self.everybody[number][1]
+        return number
 
     def _matches(self, student: Student, key: tuple[str, str]) -> bool:
         """Whether a key leads to this student: nothing that tells more than this key may differ."""
@@ -98,14 +101,14 @@ def lines_of(entries: list[Entry], roster: list[Student] | None) -> list[Line]:
     whoever on the roster has that id or user name.
     """
     people = _People(roster or [])
-    nick_names = {student.email.casefold().partition("@")[0]: student for student in roster or [] if student.email}
-    nick_names |= {student.sid.casefold(): student for student in roster or [] if student.sid}
+    nick_names = _of_one((student.email.partition("@")[0], student) for student in roster or [])
+    nick_names |= _of_one((student.sid, student) for student in roster or [])
     nameless = []
     for entry in entries:
         known = nick_names.get(_stem(entry).casefold())
         students = entry.students or ([known] if known else [])
         for student in students:
-            people.find(student).append(entry)
+            people.everybody[people.find(student)][1].append(entry)
         if not students:
             nameless.append(Line(Student(), entry))
 
@@ -116,6 +119,14 @@ def lines_of(entries: list[Entry], roster: list[Student] | None) -> list[Line]:
         for line in others:
             line.remark = "not on the roster"
     return listed + others
+
+
+def _of_one(named: Iterable[tuple[str, Student]]) -> dict[str, Student]:
+    """The students by a name that no other of them has."""
+    owners: dict[str, set[Student]] = defaultdict(set)
+    for name, student in named:
+        owners[name.casefold()].add(student)
+    return {name: students.pop() for name, students in owners.items() if name and len(students) == 1}
 
 
 def _stem(entry: Entry) -> str:
@@ -149,7 +160,7 @@ def row_of(line: Line, due: datetime | None) -> dict:
         "sid": line.student.sid,
         "email": line.student.email,
     }
-    notes = [line.remark]
+    notes = [line.remark, UNFINISHED if line.unfinished else ""]
     if line.entry is not None:
         entry = line.entry
         group = [

@@ -18,7 +18,7 @@ import psutil
 
 from staff import files
 from staff.kit import make_autograder
-from staff.kit.autograder.grader import archives, confinement, student
+from staff.kit.autograder.grader import archives, confinement, student, submission
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Autograder:
     """dist/autograder.zip, unpacked into a temporary folder, with this Python as its environment."""
 
     def __init__(self, folder: Path):
-        """Unpack it into `folder`; build it before if anything in it has changed."""
+        """Unpack it into `folder`; build it before if a file in it is newer."""
         archive = _archive()
         self.version = hashlib.sha256(archive.read_bytes() + sys.version.encode()).hexdigest()
         self.source = folder / "source"
@@ -134,18 +134,7 @@ def fingerprint(given: Path) -> str:
         # The name of an archive means nothing; that of a Python file does.
         archive = archives.ARCHIVE.search(given.name)
         return _hash([(given.suffix.lower() if archive else given.name, given)])
-    found = []
-    for parent, folders, names in os.walk(given, onerror=_raise):
-        folders.sort()
-        paths = [Path(parent) / name for name in sorted(names)]
-        found += [
-            (str(path.relative_to(given)), path) for path in paths if os.path.isfile(path) and not os.path.islink(path)
-        ]
-    return _hash(found)
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    return _hash([("/".join(parts), path) for path, parts in submission.plain_files(given)])
 
 
 def _hash(named: list[tuple[str, Path]]) -> str:

@@ -29,9 +29,9 @@ def main() -> None:
     """Build the zip and print where it is."""
     try:
         files = sources()
-    except FileNotFoundError as error:
+        build(files, ZIP)
+    except OSError as error:
         sys.exit(f"No autograder was written. {error}")
-    build(files, ZIP)
     print(f"Wrote {ZIP}: {len(files) + 1} files, {ZIP.stat().st_size / 2**20:.0f} MB.")
 
 

@@ -85,7 +85,7 @@ def main(root: Path = ROOT) -> int:
         print("wrote", make_template(root).relative_to(root))
         reference = make_reference(root)
         print("wrote", reference.relative_to(root))
-    except ReportError as error:
+    except (ReportError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     try:

@@ -152,9 +152,9 @@ def starter_files(root: Path, repository: Repository | None = None) -> dict[str,
 def main(root: Path = ROOT, target: Path = ROOT / "dist" / "proj2_starter.zip", colab: str = "") -> None:
     try:
         files = starter_files(root, Repository(colab) if colab else None)
-    except (MarkError, FileNotFoundError, ValueError) as error:
+        write_zip(target, {f"{FOLDER}/{name}": content for name, content in files.items()})
+    except (MarkError, OSError, ValueError) as error:
         sys.exit(f"No starter was written. {error}")
-    write_zip(target, {f"{FOLDER}/{name}": content for name, content in files.items()})
     print(f"Wrote {target.parent.name}/{target.name}: {len(files)} files, {target.stat().st_size / 2**20:.0f} MB.")
 
 

@@ -82,5 +82,7 @@ def test_nothing_tells_of_the_machine_it_was_made_on():
 def test_what_stands_between_two_marks_is_replaced_and_nothing_else(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"README\.md has no lines <!-- scores -->"):
+        write_between(readme, "scores", "new\n")
     write_between(readme, "speed", "new\n")
     assert readme.read_text(encoding="utf-8") == "before\n<!-- speed -->\nnew\n<!-- /speed -->\nafter\n"

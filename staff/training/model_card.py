@@ -10,6 +10,7 @@ Needs CamVid's val split and test frames (`make train-data`). Writes to `models/
 Puts the scores of the test frames into the project's README too.
 """
 
+import shutil
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -206,6 +207,7 @@ def card(rows: list[dict], lineages: dict[str, list[dict]], matrix: np.ndarray) 
 def draw_failures(folder: Path, target: Path) -> None:
     """Two of ``RENDERINGS`` scenes for each model, those with the lowest IoU, as one picture."""
     first = max(SAMPLE_SEEDS.values()) + 10_000
+    shutil.rmtree(folder, ignore_errors=True)
     for seed in range(first, first + RENDERINGS):
         image, labels = render(seed)
         write_picture(folder / "test" / f"{seed}.png", image[..., ::-1])

@@ -212,8 +212,8 @@ def main() -> None:
     for model in models:
         try:
             print(f"{model}: {train(model, arguments)}")
-        except Mistake as mistake:
-            raise SystemExit(str(mistake)) from mistake
+        except (Mistake, NotFiniteError) as error:
+            raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

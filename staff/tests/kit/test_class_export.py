@@ -120,6 +120,17 @@ def test_whatever_lies_in_a_folder_is_graded_or_said_why_not(tmp_path, read):
     assert len(problems) == 11
 
 
+def test_a_submission_among_others_cannot_speak_for_them(tmp_path, read):
+    """A student could hand in the metadata of a whole class, with the names of others in it."""
+    folder = tmp_path / "class"
+    forged = export(tmp_path / "forged")
+    zipped(forged, folder / "mallory", tmp_path)
+    (folder / "bo.zip").write_bytes(b"x")
+    bo, mallory = read(folder)
+    assert (bo.name, bo.problem) == ("bo.zip", "")
+    assert not mallory.students and "grade it apart" in mallory.problem
+
+
 def test_any_name_can_be_shown(tmp_path, read):
     folder = tmp_path / "class"
     folder.mkdir()
@@ -140,7 +151,10 @@ def test_damaged_entry_of_the_zip_costs_no_other(tmp_path, read, capsys, packed)
     content = archive.read_bytes()
     start = content.index(name) + len(name)
     archive.write_bytes(content[:start] + b"\xff" * 8 + content[start + 8 :])
-    assert [entry.name for entry in read(archive)] == ["a", "b"]
+    first, second = read(archive)
+    assert (first.name, first.problem) == ("a", "student_code.py is damaged in the zip")
+    assert not list(first.path.iterdir()), "half a file would be graded"
+    assert (second.name, second.problem) == ("b", "")
     assert "a/student_code.py could not be unpacked" in capsys.readouterr().err
 
 
@@ -212,6 +226,19 @@ def test_plain_files_find_their_students_on_the_roster(tmp_path, read):
         ("George", "gburdell3.zip", ""),
         ("Ana", "0071.tar.gz", ""),
         ("", "somebody.py", "not on the roster"),
+    ]
+
+
+def test_a_user_name_of_two_students_is_nobodys(tmp_path, read):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    (folder / "j.smith.zip").write_bytes(b"x")
+    roster = [Student("Jo", "1", "j.smith@example.edu"), Student("Jim", "2", "j.smith@example.org")]
+    lines = gradebook.lines_of(read(folder), roster)
+    assert [(line.student.name, line.remark) for line in lines] == [
+        ("Jo", "nothing handed in"),
+        ("Jim", "nothing handed in"),
+        ("", "not on the roster"),
     ]
 
 

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 import zipfile
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from staff import ROOT
+from staff.kit import grade as program
 from staff.kit import grading
+from staff.kit.class_export import parse_time
 from staff.tests.kit.autograder.harness import one_function
 
 GRADE = [sys.executable, "-m", "staff.kit.grade"]
@@ -73,6 +76,10 @@ def test_equal_files_have_one_fingerprint_and_others_another(tmp_path):
     (tmp_path / "b" / "link").symlink_to("/etc/passwd")
     found = {name: grading.fingerprint(tmp_path / name) for name in "abcd"}
     assert found["a"] == found["b"] and len(set(found.values())) == 3
+    (tmp_path / "a" / ".DS_Store").write_text("not looked at")
+    assert grading.fingerprint(tmp_path / "a") == found["a"]
+    subprocess.run(["mkdir", "-p", "d/" * 1200], cwd=tmp_path, check=True)
+    assert grading.fingerprint(tmp_path / "d")
     for name in ("one.zip", "two.zip"):
         (tmp_path / name).write_bytes(b"same")
     assert grading.fingerprint(tmp_path / "one.zip") == grading.fingerprint(tmp_path / "two.zip")
@@ -87,6 +94,33 @@ def test_damaged_result_is_not_used(tmp_path, content):
     (path,) = (tmp_path / "kept").iterdir()
     path.write_bytes(content)
     assert results.load("hash") is None
+
+
+def test_jobs_have_a_core_and_a_gigabyte_each(monkeypatch):
+    monkeypatch.setattr(program.os, "cpu_count", lambda: 8)
+    for free, jobs in ((64, 8), (3, 3), (0, 1)):
+        monkeypatch.setattr(program.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free << 30))
+        assert program.default_jobs() == jobs
+
+
+def test_a_failure_of_the_autograder_is_told_and_not_kept(tmp_path, monkeypatch, capsys):
+    results = {"score": 0, "output": "", "tests": []}
+    grading_of_all = [grading.Grading(results, "started\nBroken: no Python here\n")]
+    monkeypatch.setattr(grading, "Autograder", lambda _: SimpleNamespace(version="1", close=lambda: None))
+    monkeypatch.setattr(
+        grading, "grade_all", lambda _, wanted, jobs: (pair for pair in zip(wanted, grading_of_all, strict=True))
+    )
+    (tmp_path / "class").mkdir()
+    zip_of(tmp_path / "class" / "a.zip", "x = 1")
+    due = parse_time("2026-10-06 12:00")
+    arguments = SimpleNamespace(all=tmp_path / "class", csv=tmp_path / "grades.csv", roster=None, due=due, jobs=1)
+    with pytest.raises(SystemExit, match="graded again"):
+        program._grade_class(arguments)
+    said = capsys.readouterr().err
+    assert "a.zip: the autograder did not finish: " in said and "Broken: no Python here" in said
+    assert "1 of 1 have no time" in said
+    assert rows_of(tmp_path / "grades.csv")[0]["notes"] == "the autograder did not finish"
+    assert not list(tmp_path.glob("grades.results/*"))
 
 
 @pytest.mark.slow
@@ -124,6 +158,7 @@ def test_class_is_graded_whole_kept_and_graded_again_from_what_was_kept(tmp_path
             "tar.tar.gz": "15",
         }
         assert "ask for a zip" in rows["other.rar"]["notes"] and "other.rar" in done.stderr
+        assert "to the byte" in (folder / "grades.html").read_text("utf-8")
         assert "good.py" in (folder / "grades.html").read_text("utf-8") or "loose.py" in rows["loose.py"]["notes"]
         kept = {path: path.stat().st_mtime_ns for path in (folder / "grades.results").iterdir()}
         assert len(kept) == 6  # a.zip and its copy share theirs

@@ -94,6 +94,9 @@ def test_a_contact_sheet_holds_frames_of_different_sizes(street, stand_ins, tmp_
 
 
 def test_folders_are_named_both_or_neither(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--images", "nowhere", "--masks", "nowhere"])
+    with pytest.raises(SystemExit, match="nowhere is not a folder"):
+        evaluate.main()
     monkeypatch.setattr(sys, "argv", ["evaluate.py", "--images", "somewhere"])
     with pytest.raises(SystemExit):
         evaluate.main()

@@ -141,6 +141,8 @@ def _report_isolation(isolation: dict, uid: int | None) -> None:
     """Say in the log for staff how far the student's code was kept apart."""
     if isolation["landlock"]:
         print("The student's code could neither read nor write the grader's files (Landlock).")
+        if isolation["landlock"] < 4:
+            print("It could open TCP connections: Linux 6.7 or newer would refuse them.")
     if uid is not None:
         print(f"The student's code ran as a user of its own, {uid}.")
     elif not isolation["landlock"]:

@@ -30,6 +30,7 @@ class Allowance:
     size: int = 200 << 20
     files: int = 2000
     index: int = 32 << 20  # bytes of the zips' tables of contents, which are read whole
+    tars: int = 1 << 30  # bytes of the tars, which are decompressed whole
 
     def take(self, size: int) -> None:
         """Count one file. Raises `ValueError` when the allowance is used up."""
@@ -42,7 +43,7 @@ class Allowance:
 def parts_of(name: str) -> tuple[str, ...] | None:
     r"""The folders and the file in a name of either system (`\` separates too); None for what systems leave behind."""
     parts = tuple(part for part in re.split(r"[\\/]", name) if part not in ("", ".", ".."))
-    if not parts or any(part in _LEFT_OUT or part.startswith(".") or ":" in part for part in parts):
+    if not parts or any(part in _LEFT_OUT or part.startswith(".") for part in parts):
         return None
     return parts
 
@@ -66,7 +67,7 @@ def _unpack_zip(path: Path, target: Path, allowance: Allowance) -> None:
         for info in archive.infolist():
             # Not `is_dir`, which fails on an empty name before Python 3.12.
             parts = None if info.filename.endswith("/") else parts_of(info.filename)
-            if parts and _wanted(parts[-1]):
+            if parts and wanted(parts[-1]):
                 _copy(lambda info=info: archive.open(info), parts, info.file_size, target, allowance)
 
 
@@ -86,19 +87,20 @@ def _unpack_tar(path: Path, target: Path, allowance: Allowance) -> None:
     # Decompressed first, since `tarfile` reads whatever a header claims into memory.
     with tempfile.TemporaryFile() as plain, opened.get(start, open)(path, "rb") as packed:
         while chunk := packed.read(1 << 20):
-            allowance.size -= len(chunk)
-            if allowance.size < 0:
+            allowance.tars -= len(chunk)
+            if allowance.tars < 0:
                 raise ValueError("too much data")
             plain.write(chunk)
         plain.seek(0)
         with tarfile.open(fileobj=plain, mode="r:") as archive:
             for member in archive:
                 parts = parts_of(member.name) if member.isreg() else None
-                if parts and _wanted(parts[-1]):
+                if parts and wanted(parts[-1]):
                     _copy(lambda member=member: archive.extractfile(member), parts, member.size, target, allowance)
 
 
-def _wanted(name: str) -> bool:
+def wanted(name: str) -> bool:
+    """Whether a file of this name may be or hold a submission."""
     return any(pattern.search(name) for pattern in (PYTHON, ARCHIVE))
 
 

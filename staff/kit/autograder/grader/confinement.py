@@ -91,7 +91,7 @@ def confine(request: dict, uid: int | None, keep_reading: bool, writable: list[s
     if uid is not None:
         limits[resource.RLIMIT_NPROC] = PROCESSES
     for what, limit in limits.items():
-        resource.setrlimit(what, (limit, limit))
+        resource.setrlimit(what, (allowed(what, limit),) * 2)
     prctl(PR_SET_NO_NEW_PRIVS)
     if landlock_version():
         _shut_in(landlock_version(), writable, readable)
@@ -99,6 +99,12 @@ def confine(request: dict, uid: int | None, keep_reading: bool, writable: list[s
         become(uid, keep_reading)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # set last, since a change of user clears it
     seccomp.refuse_system_calls()
+
+
+def allowed(what: int, limit: int) -> int:
+    """The limit, or a lower one that this process has already and could not raise again."""
+    hard = resource.getrlimit(what)[1]
+    return limit if hard == resource.RLIM_INFINITY else min(limit, hard)
 
 
 def become(uid: int, keep_reading: bool = False) -> None:

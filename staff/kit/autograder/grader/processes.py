@@ -53,16 +53,16 @@ def resident(pid: int | str) -> tuple[int, int]:
     return found["RssAnon"], found["RssShmem"]
 
 
-def sweep(uid: int | None) -> dict[int, tuple[int, float]]:
-    """End every process that a worker has left behind; return status and seconds of computing of those that ended.
+def sweep(uid: int | None, worker: int | None = None) -> dict[int, tuple[int, float]]:
+    """End a worker and every process it has left behind; return status and seconds of computing of those that ended.
 
-    A subreaper inherits them all, so that it has no children only when nothing is left. Nothing here waits for one
-    process: another may hold it back by tracing it.
+    Those left behind can be found on Linux only. A subreaper inherits them all, so that it has no children only when
+    nothing is left. Nothing here waits for one process: another may hold it back by tracing it.
     """
     ended: dict[int, tuple[int, float]] = {}
     deadline, killer, seen = time.monotonic() + 10, None, None
     while not _wait_for_all(ended, 0.05) and time.monotonic() < deadline:
-        alive = descendants() - {killer}
+        alive = (descendants() | ({worker} - {None} - ended.keys())) - {killer}
         for pid in alive:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

@@ -82,8 +82,7 @@ def clear_shared_memory(uid: int | None, private: bool) -> None:
     """Delete what a worker left in /dev/shm. Shared with others and not of a user of its own, it cannot be told."""
     if not private and uid is None:
         return
-    with contextlib.suppress(OSError):
-        for path in SHARED_MEMORY.iterdir():
+    for path in SHARED_MEMORY.iterdir() if SHARED_MEMORY.is_dir() else ():
+        with contextlib.suppress(OSError):
             if private or path.lstat().st_uid == uid:
                 delete(path)
-                path.unlink(missing_ok=True)

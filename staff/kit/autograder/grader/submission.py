@@ -4,6 +4,7 @@ Nothing here runs, imports or parses the student's code. Symbolic links are neve
 than the student may.
 """
 
+import errno
 import itertools
 import os
 import re
@@ -17,6 +18,7 @@ from . import archives
 
 FUNCTIONS = ("sigmoid", "softmax", "apply_mask_to_image", "load_FPN_resnet50", "IoU", "applyIoU", "compare_psp_fpn")
 CODE = "proj2_code"
+OWN = ".project_code"  # no submission has a folder of this name: what begins with a dot is passed over
 DEEPEST_ARCHIVE = 3
 MOST_FILES = 500  # Python files that are taken along with student_code.py
 MOST_LOOKED_AT = 5000
@@ -81,7 +83,7 @@ def lay_out(submission: Submission, project: Path, target: Path, uid: int | None
     tree, weights = target / "project", target.parent / "weights"
     shutil.copytree(project, tree, ignore=shutil.ignore_patterns("models", CODE))
     shutil.copytree(project / "models", weights)
-    shutil.copytree(project / CODE, tree / "project_code")
+    shutil.copytree(project / CODE, tree / OWN)
     (tree / "models").mkdir()
     for path in weights.iterdir():
         (tree / "models" / path.name).symlink_to(path)
@@ -90,10 +92,12 @@ def lay_out(submission: Submission, project: Path, target: Path, uid: int | None
         try:
             (tree / place).parent.mkdir(parents=True, exist_ok=True)
             (tree / place).write_bytes(content)
-        except OSError:
+        except OSError as error:
+            if place.name == "student_code.py" or error.errno == errno.ENOSPC:
+                raise
             submission.notes.append(f"{place} could not be laid out and was left aside.")
     if not (tree / CODE / "utils.py").exists():
-        shutil.copy(tree / "project_code" / "utils.py", tree / CODE)
+        shutil.copy(tree / OWN / "utils.py", tree / CODE)
     (target / "home").mkdir()
     for path in [target / "home", tree, weights, *tree.rglob("*"), *weights.iterdir()]:
         if not path.is_symlink():
@@ -150,7 +154,7 @@ def _defined(candidate: Candidate) -> set[str]:
 
 def _python_files(folder: Path, archive: int = 0) -> list[Candidate]:
     found = []
-    for path, parts in _files(folder):
+    for path, parts in plain_files(folder):
         if archives.PYTHON.search(path.name):
             name = re.sub(r"\.txt$", "", parts[-1], flags=re.IGNORECASE)
             found.append(Candidate(path, PurePosixPath(*parts[:-1], name), archive))
@@ -159,7 +163,7 @@ def _python_files(folder: Path, archive: int = 0) -> list[Candidate]:
     return found
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def plain_files(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
     r"""Every plain file and the parts of its name, from the top down, without what systems and editors leave behind.
 
     Not os.walk, which fails in folders nested a thousand deep. A `\` in a name separates, as unzipping leaves it there.
@@ -198,7 +202,7 @@ def _unpack_all(folder: Path, scratch: Path, notes: list[str]) -> list[Candidate
     """Unpack the archives under `folder`, and the archives in those; return the Python files in them."""
     found: list[Candidate] = []
     allowance, count = archives.Allowance(), 0
-    waiting = deque((path, 1) for path, parts in _files(folder) if archives.ARCHIVE.search(parts[-1]))
+    waiting = deque((path, 1) for path, parts in plain_files(folder) if archives.ARCHIVE.search(parts[-1]))
     while waiting and allowance.files > 0:
         path, depth = waiting.popleft()
         count += 1
@@ -209,13 +213,13 @@ def _unpack_all(folder: Path, scratch: Path, notes: list[str]) -> list[Candidate
             notes.append(f"{path.name} could not be unpacked ({str(error) or type(error).__name__}).")
         found += _python_files(target, count)
         if depth < DEEPEST_ARCHIVE:
-            waiting += [(inner, depth + 1) for inner, _ in _files(target) if archives.ARCHIVE.search(inner.name)]
+            waiting += [(inner, depth + 1) for inner, _ in plain_files(target) if archives.ARCHIVE.search(inner.name)]
     return found
 
 
 def _describe_contents(folder: Path) -> str:
     """What was handed in instead of student_code.py, for the student."""
-    names = ["/".join(parts) for _, parts in itertools.islice(_files(folder), 8)]
+    names = ["/".join(parts) for _, parts in itertools.islice(plain_files(folder), 8)]
     text = f"Expected student_code.py in the submission, found {', '.join(names) or 'nothing'}."
     if any(archives.OTHER_ARCHIVE.search(name) for name in names):
         text += " Archives of this kind cannot be unpacked here."

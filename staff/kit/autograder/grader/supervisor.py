@@ -72,14 +72,12 @@ class Supervisor:
         self._temp_folder, self._uid, self._requests = temp_folder, uid, requests
         self._project = temp_folder / "project"
         self._short_home = storage.short_path(temp_folder / "home")
-        private = storage.SHARED_MEMORY.exists() and storage.SHARED_MEMORY.stat().st_dev != shared_memory
-        self._private = private
+        self._private = storage.SHARED_MEMORY.exists() and storage.SHARED_MEMORY.stat().st_dev != shared_memory
         storage.renew(temp_folder)
         worker.defined_in(self._project / worker.OWN_UTILS)
         unreadable = _out_of_reach(uid, self._project) if uid is not None else ""
         self._keep_reading = bool(unreadable)
-        landlock = confinement.landlock_version()
-        self.isolation = {"landlock": landlock, "unreadable": unreadable, "private": private}
+        self.isolation = {"landlock": confinement.landlock_version(), "unreadable": unreadable}
 
     def serve(self, request: dict) -> list[bytes]:
         """Run one worker; return how it ended and what it sent, as frames."""
@@ -104,7 +102,7 @@ class Supervisor:
             reason, frames = self._watch(request, pid, receive, inherited, ended)
         finally:
             os.close(receive)
-            ended |= processes.sweep(self._uid)
+            ended |= processes.sweep(self._uid, None if pid in ended else pid)
             storage.clear_shared_memory(self._uid, self._private)
         status, seconds = ended.get(pid, (0, 0.0))
         ending = {
@@ -152,7 +150,8 @@ class Supervisor:
                     imported_seconds, _ = processes.usage(inherited)
             else:
                 ended.update(processes.reap()[0])
-                if pid in ended:
+                # Its last frame may have come between the two calls.
+                if pid in ended and not select.select([receive], [], [], 0)[0]:
                     return "ended", frames  # a process that it left behind may hold the pipe open
             if time.monotonic() > deadline:
                 return "time" if frames else "import time", frames

@@ -20,7 +20,7 @@ from .tracing import trace_ufuncs, tracing
 from .values import Tensor, dumps
 
 CODE = "proj2_code"
-OWN_UTILS = "project_code/utils.py"
+OWN_UTILS = ".project_code/utils.py"
 # Tracing makes every operator some ten times as slow, so a loop over the pixels of a large mask runs without.
 LARGEST_TRACED = 5000
 

@@ -7,15 +7,31 @@ import pytest
 if os.name == "nt":
     pytest.skip("Gradescope runs on Linux; the grader needs fork", allow_module_level=True)
 
+import io
 import marshal
+import resource
+import select
+import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from staff import ROOT
-from staff.kit.autograder.grader import messages, objects, storage, student, supervisor, values
+from staff.kit.autograder.grader import (
+    archives,
+    confinement,
+    messages,
+    objects,
+    storage,
+    student,
+    submission,
+    supervisor,
+    values,
+)
 
 
 @pytest.mark.parametrize("sizes", [(values.LARGEST_HEADER + 1, 0), (0, values.LARGEST_BODY + 1)])
@@ -103,3 +119,57 @@ def test_a_long_path_gets_a_short_one(tmp_path):
     link = storage.short_path(long)
     assert len(str(link)) < 30 and link.samefile(long)
     link.unlink()
+
+
+def test_an_answer_that_comes_while_the_worker_ends_is_taken(monkeypatch):
+    watching = object.__new__(supervisor.Supervisor)
+    (receive, send), (watching._requests, _) = os.pipe(), os.pipe()
+    real, waits = select.select, iter([([], [], [])])  # nothing had come when the first wait ended
+    monkeypatch.setattr(supervisor.select, "select", lambda *given: next(waits, None) or real(*given))
+    monkeypatch.setattr(supervisor.processes, "reap", lambda: ({7: (0, 0.1)}, False))
+    monkeypatch.setattr(supervisor.processes, "usage", lambda inherited: (0.0, 0))
+    os.write(send, values.dumps("imported") + values.dumps("answer"))
+    request = {"import_seconds": 9, "wall_seconds": 9}
+    reason, frames = watching._watch(request, 7, receive, 0, {})
+    assert reason == "sent" and values.loads(frames[1]) == "answer"
+
+
+def test_where_processes_cannot_be_listed_the_worker_is_ended():
+    """As on macOS. In a process of its own, since it waits for all children."""
+    code = (
+        "import os, time; from grader import processes; processes.descendants = set; worker = os.fork()\n"
+        "if worker == 0: time.sleep(60); os._exit(0)\n"
+        "print(processes.sweep(None, worker)[worker][0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "staff/kit/autograder", capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == "9\n", done.stderr
+
+
+def test_limits_are_no_higher_than_the_machine_allows(monkeypatch):
+    for hard, limit in ((resource.RLIM_INFINITY, 8), (5, 5), (9, 8)):
+        monkeypatch.setattr(confinement.resource, "getrlimit", lambda _, hard=hard: (1, hard))
+        assert confinement.allowed(resource.RLIMIT_AS, 8) == limit
+
+
+def test_data_in_a_tar_leaves_room_for_the_code_beside_it(tmp_path):
+    with tarfile.open(tmp_path / "data.tar", "w") as tar:
+        entry = tarfile.TarInfo("data.npy")
+        entry.size = 5000
+        tar.addfile(entry, io.BytesIO(bytes(5000)))
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as packed:
+        packed.writestr("10:06 hand-in/student_code.py", "x = 1")
+    allowance = archives.Allowance(size=1000)
+    for name in ("data.tar", "code.zip"):
+        archives.unpack(tmp_path / name, tmp_path / "unpacked", allowance)
+    assert [path.name for path, _ in submission.plain_files(tmp_path / "unpacked")] == ["student_code.py"]
+
+
+def test_no_submission_replaces_the_project_s_own_utils():
+    assert archives.parts_of(f"{submission.OWN}/utils.py") is None
+
+
+def test_secrets_of_whoever_grades_stay_with_them(monkeypatch):
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    assert "GITHUB_TOKEN" not in student.environment() and "PATH" in student.environment()
