@@ -75,6 +75,8 @@ def test_the_versions_agree():
     assert f"## {project}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert hooks["repos"][0]["hooks"][0]["additional_dependencies"][0] in requirements.splitlines()
     assert f"PyTorch {pinned}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    starter = (ROOT / "staff" / "kit" / "starter" / "README.md").read_text(encoding="utf-8")
+    assert f"PyTorch {pinned.rpartition('.')[0]} " in starter
 
 
 def test_windows_runs_the_commands_of_make_check():

@@ -1,5 +1,6 @@
 """The benchmarks compare what gives the same result, and the table says what was measured."""
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +14,9 @@ from staff.models import NETWORKS
 
 @pytest.mark.parametrize("name", ["sigmoid", "softmax", "mask", "iou", "reading"])
 def test_ours_and_its_rivals_give_the_same(name):
-    comparisons = list(bench.ROWS[name]())
+    comparisons = list(itertools.islice(bench.ROWS[name](), 2))
     # The bare reading neither normalises nor makes a mask of one class: only the sizes are the same.
-    for comparison in comparisons[:2] if name != "reading" else []:
+    for comparison in comparisons if name != "reading" else []:
         ours = torch.as_tensor(comparison.ours()).double()
         for rival in comparison.rivals:
             theirs = torch.as_tensor(rival.call()).double()
@@ -28,27 +29,23 @@ def test_ours_and_its_rivals_give_the_same(name):
 
 
 @pytest.mark.slow
-def test_the_handouts_loop_scores_what_apply_iou_scores(full_size_networks):
+def test_the_handouts_loop_scores_what_apply_iou_scores(psp):
     pairs = networks.frames("resnet50", 3)
-    model = full_size_networks["PSPNet-ResNet50"]
-    assert torch.equal(
-        torch.stack(student_code.applyIoU(model, pairs)), torch.stack(networks.handout_loop(model, pairs))
-    )
+    assert torch.equal(torch.stack(student_code.applyIoU(psp, pairs)), torch.stack(networks.handout_loop(psp, pairs)))
 
 
-@pytest.fixture
-def full_size_networks():
-    return {name: network.load() for name, network in NETWORKS.items() if name == "PSPNet-ResNet50"}
+@pytest.fixture(scope="module")
+def psp():
+    return NETWORKS["PSPNet-ResNet50"].load()
 
 
 @pytest.mark.slow
-def test_folding_the_batch_norms_changes_no_mask(full_size_networks):
-    (model,) = full_size_networks.values()
-    folded = networks.fold(model)
+def test_folding_the_batch_norms_changes_no_mask(psp):
+    folded = networks.fold(psp)
     norms = [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    assert not norms and any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+    assert not norms and any(isinstance(m, torch.nn.BatchNorm2d) for m in psp.modules())
     image = torch.from_numpy(networks.frames("resnet50", 1)[0][0])[None]
-    before, after = (networks.forward_pass(network, image) for network in (model, folded))
+    before, after = (networks.forward_pass(network, image) for network in (psp, folded))
     torch.testing.assert_close(before, after, atol=1e-4, rtol=0)
 
 

@@ -41,6 +41,10 @@ def check_outputs(notebook):
         assert not [o for o in cell.outputs if o.output_type == "error"], cell.id
         assert not [o.text for o in cell.outputs if o.get("name") == "stderr"], cell.id
         assert "Wrong" not in text_of(cell), cell.id
+        for output in cell.outputs:
+            for kind in (kind for kind in output.get("data", {}) if kind.startswith("image/")):
+                alt = output.metadata.get(kind, {}).get("alt", "")
+                assert len(alt) > 40 and alt.endswith("."), f"{cell.id}: a picture without a sentence"
     text = "".join(map(text_of, code_cells(notebook)))
     for test in TESTS:
         assert re.search(rf"{test}: .*Correct", text), test

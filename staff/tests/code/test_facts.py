@@ -1,6 +1,5 @@
 """Statements of the notebook and the docstrings that code can check: sizes, layers, receptive fields, roundings."""
 
-import math
 import re
 
 import pytest
@@ -9,7 +8,6 @@ import torch
 import torchinfo
 from torch import nn
 
-import utils
 from staff import ROOT
 from staff.tests.code.notebook_cells import cell_of
 
@@ -37,16 +35,6 @@ def test_receptive_fields_in_the_answer(answer, encoder):
     assert step == 32 and f"{field}×{field}" in answer
 
 
-def test_both_encoders_have_sixteen_3x3_convolutions_and_resnet_four_shortcuts():
-    def kernels(encoder, shortcut):
-        layers = fpn(encoder).encoder.named_modules()
-        return [m.kernel_size[0] for n, m in layers if isinstance(m, nn.Conv2d) and ("downsample" in n) == shortcut]
-
-    assert kernels("vgg19", False) == [3] * 16
-    main = kernels("resnet50", False)
-    assert (len(main), main.count(3), main.count(7)) == (49, 16, 1) and kernels("resnet50", True) == [1] * 4
-
-
 def test_sizes_in_the_answer(answer):
     tables = {
         name: torchinfo.summary(fpn(name), (1, 3, 384, 480), device="meta", verbose=0) for name in ("vgg19", "resnet50")
@@ -67,34 +55,14 @@ def test_sizes_in_the_answer(answer):
     assert sum(sizes["resnet50"].values()) < sum(sizes["vgg19"].values())
 
 
-def test_what_the_encoders_return_first_and_which_sizes_fit():
+def test_the_pspnet_takes_multiples_of_eight():
     with torch.device("meta"):
-        image = torch.empty(1, 3, 64, 64)
-        assert fpn("resnet50").encoder(image)[0] is image
-        assert fpn("vgg19").encoder(image)[0].shape == (1, 64, 64, 64)
         psp = smp.PSPNet("resnet50", encoder_weights=None, classes=1).eval()
         assert psp(torch.empty(1, 3, 40, 56)).shape == (1, 1, 40, 56) and psp.encoder.output_stride == 8
-        with pytest.raises(RuntimeError, match="divisible by 32"):
-            fpn("resnet50")(torch.empty(1, 3, 40, 64))
-
-
-def test_roundings_that_the_texts_name():
-    assert (torch.tensor([20.0, 800.0]).sigmoid() == 1).all() and round(math.exp(20) / 1e6) == 485
-    assert torch.full((70000,), 1.0, dtype=torch.float16).sum().isinf()
-    z = torch.tensor(-800.0, requires_grad=True)
-    (1 / (1 + torch.exp(-z))).backward()
-    assert 1 / (1 + torch.exp(-z)) == 0 and z.grad.isnan()
-    assert torch.tensor(200.0).exp().isinf()
-
-
-def test_a_false_alarm_costs_less_than_a_miss():
-    intersection, union = 300, 400
-    assert (intersection - 1) / union < intersection / (union + 1) < intersection / union
 
 
 def test_sources_and_terms_are_named_where_the_data_is():
     for file in ("README.md", "models/README.md", "proj2.ipynb"):
         text = (ROOT / file).read_text(encoding="utf-8")
         assert "CC BY-NC 4.0" in text and "SegNet tutorial" in text, file
-    assert len(utils.CLASSES) == 12 and utils.CLASSES[-1] == "unlabelled"
     assert re.search(r"VGG.*?\(?CC BY 4\.0", (ROOT / "models/README.md").read_text(encoding="utf-8"), re.S)

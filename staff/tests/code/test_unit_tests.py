@@ -1,8 +1,5 @@
 """The students' unit tests: each wrong solution fails the right test, with the one sentence that helps its author."""
 
-import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -17,7 +14,6 @@ from proj2_unit_tests import (
     test_model,
     test_softmax_sigmoid,
 )
-from staff import ROOT
 
 GRADIENT = "the gradient of sigmoid at [-200, 0, 200] should be {}."
 NAN_GRADIENT = GRADIENT.format(
@@ -26,13 +22,8 @@ NAN_GRADIENT = GRADIENT.format(
 )
 WRONG_SIGMOIDS = {
     "return None": "sigmoid([-2, -1, 0, 1, 2]) should return a torch.Tensor, got NoneType.",
-    "return (1 / (1 + torch.exp(-x))).numpy()": (
-        "sigmoid([-2, -1, 0, 1, 2]) should return a torch.Tensor, got ndarray."
-    ),
     "return 1 / (1 + torch.exp(x))": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got 0.880797.",
     "return right(x).double()": "sigmoid([-2, -1, 0, 1, 2]) should have the dtype torch.float32, got torch.float64.",
-    "return torch.exp(x)": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got 0.135335.",
-    "return torch.tanh(x)": "sigmoid([-2, -1, 0, 1, 2]) should be 0.119203 at index [0], got -0.964028.",
     "return 1 / (1 + torch.exp(-x[0]))": "sigmoid([-2, -1, 0, 1, 2]) should have the shape (5,), got ().",
     "return (1 / (1 + torch.exp(-x))).squeeze()": "sigmoid of a 5×1 tensor should have the shape (5, 1), got (5,).",
     "return torch.exp(x) / (1 + torch.exp(x))": (
@@ -41,7 +32,6 @@ WRONG_SIGMOIDS = {
     "return (1 / (1 + torch.exp(-x))).detach()": (
         "sigmoid should pass gradients on, got a result that is cut off from x."
     ),
-    "return 1 / (1 + torch.exp(-x))": NAN_GRADIENT,
     "return torch.where(x >= 0, 1 / (1 + torch.exp(-x)), torch.exp(x) / (1 + torch.exp(x)))": NAN_GRADIENT,
     "e = torch.exp(-x.abs()); return torch.where(x >= 0, 1, e) / (1 + e)": GRADIENT.format(
         "0.25 at index [1], got 0: the gradient of abs and of relu at 0 is 0 in PyTorch"
@@ -50,7 +40,6 @@ WRONG_SIGMOIDS = {
 }
 
 WRONG_SOFTMAXES = {
-    "return x": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 0.",
     "return right(x.double(), dim)": (
         "softmax([0, 1, 2, 3, -1]) should have the dtype torch.float32, got torch.float64."
     ),
@@ -60,7 +49,6 @@ WRONG_SOFTMAXES = {
     ),
     "return torch.exp(x)": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 1.",
     "return torch.exp(x).sum()": "softmax([0, 1, 2, 3, -1]) should have the shape (5,), got ().",
-    "return x / x.sum()": "softmax([0, 1, 2, 3, -1]) should be 0.031685 at index [0], got 0.",
     "return torch.exp(x) / torch.exp(x).sum(dim, keepdim=True)": (
         "softmax([200, 201, 202, 203, 199]) should be 0.031685 at index [0], got nan: no exponential may overflow, so "
         "subtract the largest entry from all of them first."
@@ -90,14 +78,10 @@ WRONG_RANGES = {
 }
 MASKED = "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got {}."
 WRONG_VALUES = {
-    IMAGE_TO_TENSOR + "return image": MASKED.format("[10, 20, 30]"),
     IMAGE_TO_TENSOR + "return (image + 255 * mask).clamp(0, 255)": MASKED.format("[255, 255, 255]"),
     IMAGE_TO_TENSOR + "image[..., 2] += 255 * mask[..., 0]; return image.clamp(0, 255)": MASKED.format("[10, 20, 255]"),
     IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image % 256": MASKED.format(
         "[9, 20, 30]: after 255, uint8 starts again at 0, so convert the image to a wider type first"
-    ),
-    IMAGE_TO_TENSOR + "image[..., 0] += 255 * (1 - mask[..., 0]); return image.clamp(0, 255)": MASKED.format(
-        "[10, 20, 30]"
     ),
     IMAGE_TO_TENSOR + "image[..., 0] = 255; return image": (
         "apply_mask_to_image should turn an unmasked pixel [200, 100, 50] into [200, 100, 50], got [255, 100, 50]."
@@ -135,9 +119,7 @@ WRONG_IOU1 = {
     "return 0.4": TWO_OF_FIVE.format("return a torch.Tensor, got float"),
     COUNTS + "return (inter / union)[None]": TWO_OF_FIVE.format("have the shape (), got (1,)"),
     COUNTS + "return 2 * inter / (p.sum() + t.sum())": TWO_OF_FIVE.format("be 0.4, got 0.571429"),
-    COUNTS + "return inter / (p.sum() + t.sum())": TWO_OF_FIVE.format("be 0.4, got 0.285714"),
     COUNTS + "return (p == t).float().mean()": TWO_OF_FIVE.format("be 0.4, got 0.625"),
-    COUNTS + "return inter / t.sum()": TWO_OF_FIVE.format("be 0.4, got 0.666667"),
     COUNTS + "return (inter + 1) / (union + 1)": TWO_OF_FIVE.format("be 0.4, got 0.5"),
     "return torch.tensor(0.4)": "IoU of a mask with itself should be 1, got 0.4.",
     COUNTS + "return (inter / union).clamp(0.1)": "IoU of two masks without a common pixel should be 0, got 0.1.",
@@ -207,7 +189,9 @@ WRONG_COMPARISONS = {
     "psp, fpn = right(test_dataset); return [s.item() for s in psp], fpn": (
         "compare_psp_fpn's psp_iou[0] should return a torch.Tensor, got float."
     ),
-    "psp, fpn = right(test_dataset); return fpn, psp": "compare_psp_fpn should return as psp_iou [",
+    "psp, fpn = right(test_dataset); return fpn, psp": (
+        "compare_psp_fpn should return as psp_iou [0.25, 0.25], got [0.75, 0.75]: are the two in the wrong order?."
+    ),
     "psp, fpn = right(test_dataset); return psp, psp": "compare_psp_fpn should return as fpn_iou [",
     "return smp.PSPNet('resnet50'), None": (
         "compare_psp_fpn should not download ImageNet weights: pass encoder_weights=None."
@@ -236,7 +220,7 @@ WRONG = [
             body,
             sentence,
             id=f"{unit_test.__name__}-{body}",
-            marks=[pytest.mark.slow] if bodies in (WRONG_MODELS, WRONG_COMPARISONS) else [],
+            marks=[pytest.mark.slow] if bodies is WRONG_MODELS else [],
         )
         for unit_test, signature, bodies in WRONG
         for body, sentence in bodies.items()
@@ -245,6 +229,10 @@ WRONG = [
 def test_wrong_solution_gets_its_sentence(monkeypatch, unit_test, signature, body, sentence):
     name = signature.partition("(")[0]
     scope = {"test_model": test_model, "right": getattr(student_code, name)}
+    if name == "compare_psp_fpn":  # without the real networks
+        known = {"pspnet_resnet50_best_model_weights.pt": [0.25] * 2, "resnet50_best_model_weights.pt": [0.75] * 2}
+        monkeypatch.setattr(test_compare_psp_fpn, "_expected_scores", lambda _, weights, __: known[weights])
+        scope["right"] = lambda _: tuple(list(map(torch.tensor, scores)) for scores in known.values())
     exec("import segmentation_models_pytorch as smp\nimport torch\nfrom student_code import IoU", scope)
     exec(f"def {signature}:\n{textwrap.indent(body, '    ')}", scope)
     monkeypatch.setattr(student_code, name, scope[name])
@@ -254,48 +242,3 @@ def test_wrong_solution_gets_its_sentence(monkeypatch, unit_test, signature, bod
     message = str(failure.value).splitlines()[0]  # pytest adds the values below it
     assert message.startswith(sentence)
     assert message.endswith(".") and ". " not in message
-
-
-def test_results_in_the_wrong_order_are_told(monkeypatch):
-    psp, fpn = [torch.tensor(0.25)] * 2, [torch.tensor(0.75)] * 2
-    known = {"pspnet_resnet50_best_model_weights.pt": [0.25] * 2, "resnet50_best_model_weights.pt": [0.75] * 2}
-    monkeypatch.setattr(test_compare_psp_fpn, "_expected_scores", lambda _, weights, __: known[weights])
-    monkeypatch.setattr(student_code, "compare_psp_fpn", lambda _: (fpn, psp))
-    with pytest.raises(AssertionError, match=r"got \[0\.75, 0\.75\]: are the two in the wrong order\?\."):
-        test_compare_psp_fpn.test_compare_psp_fpn()
-
-
-@pytest.mark.parametrize("unit_test", [row[0] for row in WRONG], ids=lambda test: test.__name__)
-def test_error_of_a_solution_comes_through(monkeypatch, unit_test):
-    """What a solution raises, a TO-DO not yet done above all, is what its author sees."""
-    signature = next(row[1] for row in WRONG if row[0] is unit_test)
-
-    def undone(*_, **__):
-        raise NotImplementedError("TO-DO")
-
-    monkeypatch.setattr(student_code, signature.partition("(")[0], undone)
-    with pytest.raises(NotImplementedError, match=r"^TO-DO$"):
-        unit_test()
-
-
-@pytest.mark.slow
-def test_pytest_runs_them_in_the_folder_of_the_code_and_without_network():
-    """In the project's root they run beside this test."""
-    program = """
-import socket, sys
-import pytest
-import torch
-
-def refuse(*_):
-    raise OSError("the unit tests asked for the network")
-
-socket.socket.connect = refuse
-sys.exit(pytest.main(["proj2_unit_tests", "-q", "-p", "no:cacheprovider"]))
-"""
-    environment = {name: value for name, value in os.environ.items() if name != "CAMVID_DIR"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT / "proj2_code", env=environment, capture_output=True, encoding="utf-8"
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "9 passed" in done.stdout

@@ -20,11 +20,6 @@ def fails_with_message():
     raise AssertionError("sigmoid(0) is 0.4, expected 0.5\n  and more\n")
 
 
-def fails_without_message():
-    y = 3
-    assert y == 4
-
-
 def is_not_done():
     raise NotImplementedError("TO-DO 1: sigmoid")
 
@@ -128,24 +123,7 @@ import torch
 def sigmoid(x):
     return 1 / (1 + torch.exp(-x))
 
-@torch.no_grad()
-def decorated(x):
-    return x
-
-def twice(x):
-    return 1
-
-def twice(x):
-    return [2 for _ in x]
-
-def make():
-    def inner():
-        return 3
-    return inner
-
-made, partial, anonymous = make(), functools.partial(sigmoid, 1), lambda x: x
-from math import sqrt
-from textwrap import dedent
+partial = functools.partial(sigmoid, 1)
 """
 
 
@@ -154,10 +132,6 @@ from textwrap import dedent
     [
         (SOURCE, 0.0, 0.5),
         (SOURCE.replace("1 / (1", "3 / (1"), 0.0, 1.5),
-        (SOURCE.replace("exp(-x)", "exp2(-x)"), 1.0, 2 / 3),
-        (SOURCE.replace("return 1 /", "return x >= 0 if x == 0 else 1 /"), 0.0, 1.0),
-        (SOURCE.replace("return 1 /", "return x > 0 if x == 0 else 1 /"), 0.0, 0.0),
-        (SOURCE.replace("return 1 /", "assert x not in {8, 0.5}\n    return 1 /"), 0.0, 0.5),
     ],
 )
 def test_verify_judges_what_the_file_holds_now_wherever_its_functions_were_imported_to(
@@ -186,7 +160,7 @@ def test_verify_judges_what_the_file_holds_now_wherever_its_functions_were_impor
         (SOURCE.replace("(-x))", "(-x)"), r"line 6: '\(' was never closed\."),
         (SOURCE.replace("    return 1 /", "  return\n    return 1 /"), r"line 7: unexpected indent"),
         (SOURCE + "\0", "null byte"),
-        (SOURCE + "import no_such\n", r"line 26: ModuleNotFoundError: No module named 'no_such'"),
+        (SOURCE + "import no_such\n", r"line 9: ModuleNotFoundError: No module named 'no_such'"),
         (SOURCE + "sigmoid('a')\n", r"line 6: TypeError: "),
         ("exit(3)\n" + SOURCE, r"line 1: SystemExit: 3"),
     ],

@@ -244,10 +244,6 @@ def test_a_folder_that_is_not_a_prepared_one(call, server, target, tmp_path, mon
         assert result.status == 0 and words in result.out and f"{len(CHOSEN)} photographs prepared" in result.out
 
 
-def test_messages_are_ascii():
-    assert lmf.LABELMEFACADE.advice.isascii()
-
-
 @pytest.mark.skipif(not REAL, reason="LABELMEFACADE_DIR is not set")
 def test_the_rules_give_the_prepared_photographs():
     hashes = lmf.get_camvid.load_registry(lmf.REGISTRY)

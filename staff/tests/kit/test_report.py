@@ -154,6 +154,9 @@ def test_answers_follow_the_scores(case, references):
         first = max(pair, key=scores.mean)
         assert (f"{first} scores higher" in words) == (case != "level")
         assert ("are level" in words) == (case == "level")
+        ordered = sorted(pair, key=scores.mean, reverse=True)
+        won = sum(a > b for a, b in zip(*(CASES[case][model] for model in ordered), strict=True))
+        assert f"ahead on {won} of 3 frames" in words
     assert f"{scores.mean(FPN_VGG19):.4f}" in text(slide_of(deck, "3.3"))
 
 

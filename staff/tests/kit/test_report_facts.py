@@ -1,6 +1,5 @@
 """What the reference answers say about networks, scores and training is so."""
 
-import csv
 import json
 import re
 from collections import Counter
@@ -70,28 +69,6 @@ def test_models_were_trained_as_unequally_as_the_answers_say():
     starts = {stages[0]["start"] for stages in networks}
     crops = {sum(stage["steps"] * stage["batch_size"] for stage in stages) for stages in networks}
     assert len(starts) == len(crops) == len(networks) == 3
-
-
-def shipped_scores(which: str) -> Scores:
-    with (ROOT / "models" / "scores.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["set"] == which and row["frame"] != "all"]
-    frames = list(dict.fromkeys(row["frame"] for row in rows))
-    return Scores(frames, {(row["model"], row["frame"]): float(row["iou"]) for row in rows})
-
-
-@pytest.mark.parametrize("which", ["test", "sample", "val"])
-@pytest.mark.parametrize(("part", "pair"), [("3.2", MODELS[:2]), ("3.3", MODELS[:2]), ("EC 2", MODELS[:0:-1])])
-def test_shipped_models_are_ranked_as_they_score(which, part, pair):
-    scores = shipped_scores(which)
-    ious = {model: scores.values(model) for model in pair}
-    best, other = sorted(pair, key=lambda model: -sum(ious[model]))
-    lead = (sum(ious[best]) - sum(ious[other])) / len(scores.frames)
-    won = sum(a > b for a, b in zip(ious[best], ious[other], strict=True))
-    words = prose(part, scores)
-    assert (f"{best} scores higher" in words) == (lead >= 0.005)
-    assert ("are level" in words) == (lead < 0.005)
-    assert f"ahead on {won} of {len(scores.frames)} frames" in words
-    assert f"{other} scores higher" not in words
 
 
 def test_explanations_hold_whichever_model_is_ahead():

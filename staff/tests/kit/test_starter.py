@@ -163,7 +163,7 @@ def test_code_given_to_students_is_the_references(starter):
 
 @pytest.mark.slow
 def test_unit_tests_fail_with_the_todo_and_nothing_else(starter, tmp_path):
-    verdicts = run_unit_tests(starter / "proj2_code", tmp_path / "report.xml")
+    verdicts = run_unit_tests(starter, tmp_path / "report.xml")
     assert verdicts == {test: f"NotImplementedError: {todo}" for test, todo in TODO_OF_TEST.items()}
 
 
@@ -195,7 +195,7 @@ def test_the_references_two_files_turn_every_unit_test_green(starter, tmp_path):
     for name in ("student_code.py", "utils.py"):
         shutil.copy(ROOT / "proj2_code" / name, solved / "proj2_code")
 
-    assert run_unit_tests(solved, tmp_path / "report.xml") == dict.fromkeys(TODO_OF_TEST, "")
+    assert run_unit_tests(solved / "proj2_code", tmp_path / "report.xml") == dict.fromkeys(TODO_OF_TEST, "")
 
 
 def test_pyproject_is_pytests_settings_alone(starter):

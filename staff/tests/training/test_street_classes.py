@@ -142,6 +142,7 @@ def test_the_head_goes_with_the_network_it_was_trained_on(tmp_path, data):
         export_module.export_street_classes(weights, models)
 
 
+@pytest.mark.slow
 def test_the_shipped_head_was_trained_on_the_shipped_network():
     import student_code
 

@@ -7,6 +7,7 @@ so each shows that a mistake costs its own points and no others.
 import io
 import json
 import subprocess
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,17 @@ def zip_of(files):
             entry = zipfile.ZipInfo("any")
             entry.filename = name  # also one that ZipInfo would not take, such as an empty one
             archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def tar_gz(files):
+    """A tar of these files, compressed, as bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
 
 

@@ -1,22 +1,21 @@
 """Parts of the grader by themselves, without grading anything."""
 
 import os
+import re
 
 import pytest
 
 if os.name == "nt":
     pytest.skip("Gradescope runs on Linux; the grader needs fork", allow_module_level=True)
 
-import io
+import json
 import marshal
 import resource
 import select
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from staff.kit.autograder.grader import (
     supervisor,
     values,
 )
+from staff.tests.kit.autograder.harness import LOADED, tar_gz, zip_of
 
 
 @pytest.mark.parametrize("sizes", [(values.LARGEST_HEADER + 1, 0), (0, values.LARGEST_BODY + 1)])
@@ -154,14 +154,10 @@ def test_limits_are_no_higher_than_the_machine_allows(monkeypatch):
 
 
 def test_data_in_a_tar_leaves_room_for_the_code_beside_it(tmp_path):
-    with tarfile.open(tmp_path / "data.tar", "w") as tar:
-        entry = tarfile.TarInfo("data.npy")
-        entry.size = 5000
-        tar.addfile(entry, io.BytesIO(bytes(5000)))
-    with zipfile.ZipFile(tmp_path / "code.zip", "w") as packed:
-        packed.writestr("10:06 hand-in/student_code.py", "x = 1")
+    (tmp_path / "data.tar.gz").write_bytes(tar_gz({"data.npy": bytes(5000)}))
+    (tmp_path / "code.zip").write_bytes(zip_of({"10:06 hand-in/student_code.py": b"x = 1"}))
     allowance = archives.Allowance(size=1000)
-    for name in ("data.tar", "code.zip"):
+    for name in ("data.tar.gz", "code.zip"):
         archives.unpack(tmp_path / name, tmp_path / "unpacked", allowance)
     assert [path.name for path, _ in submission.plain_files(tmp_path / "unpacked")] == ["student_code.py"]
 
@@ -173,3 +169,64 @@ def test_no_submission_replaces_the_project_s_own_utils():
 def test_secrets_of_whoever_grades_stay_with_them(monkeypatch):
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
     assert "GITHUB_TOKEN" not in student.environment() and "PATH" in student.environment()
+
+
+CODE = b"def IoU(predict, target):\n    pass\n"
+NESTED = {"d/student_code.py": CODE, "__MACOSX/d/._student_code.py": b"\0"}
+
+
+def find(folder, files):
+    """What is found of these files, handed in in one folder."""
+    (folder / "submission").mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / "submission" / name).write_bytes(content)
+    return submission.find(folder / "submission", folder / "unpacked")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"Code (1).py": CODE, "._student_code.py": b"\0"},
+            ["no student_code.py; Code (1).py", "no utils.py"],
+        ),
+        (
+            {"a.zip": zip_of({"b/c.zip": zip_of(NESTED)}), "broken.zip": b"PK"},
+            ["in an archive", "broken.zip could not"],
+        ),
+        ({"a.tar.gz": tar_gz({"proj2_code/student_code.py": CODE})}, ["in an archive inside the submission"]),
+    ],
+)
+def test_student_code_is_found(tmp_path, files, words):
+    found = find(tmp_path, files)
+    assert found.files == {PurePosixPath("proj2_code/student_code.py"): CODE}
+    assert all(word in " ".join(found.notes) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a.rar": b"Rar!\x1a"}, "found a.rar. Archives of this kind cannot be unpacked here"),
+        ({"student_code.py": b"x = 1\n" * 2_000_000}, "larger than the 10 MB"),
+        (
+            {"many.zip": zip_of({f"{i}.zip": zip_of({f"{k}.py": b"" for k in range(1000)}) for i in range(3)})},
+            "too many files or too much data",
+        ),
+    ],
+)
+def test_what_cannot_be_graded_is_told(tmp_path, files, words):
+    with pytest.raises(submission.Unusable, match=re.escape(words)):
+        find(tmp_path, files)
+
+
+def test_links_are_not_followed(tmp_path):
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "student_code.py").symlink_to(ROOT / "proj2_code" / "student_code.py")
+    (tmp_path / "submission" / "folder").symlink_to(ROOT / "proj2_code")
+    with pytest.raises(submission.Unusable, match=r"Expected student_code\.py"):
+        find(tmp_path, {})
+
+
+def test_gradescope_s_time_limit_is_not_reached():
+    limits = json.loads((ROOT / "staff/kit/autograder/limits.json").read_text("utf-8"))
+    assert limits["total_seconds"] <= 20 * 60 - 180 and limits.keys() == LOADED.keys()
