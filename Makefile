@@ -9,11 +9,12 @@ import platform, sys
 system, machine, version = platform.system(), platform.machine().lower(), ".".join(map(str, sys.version_info[:2]))
 can = {
     "Linux": machine in ("x86_64", "aarch64") and platform.libc_ver()[0] == "glibc",
-    "Windows": machine == "amd64",
     "Darwin": machine == "arm64" and int((platform.mac_ver()[0] or "0").split(".")[0]) >= 14,
 }
 if not (3, 11) <= sys.version_info[:2] <= (3, 14):
     sys.exit(f"Python 3.11 to 3.14 is needed, not {version}; name it, as in: make TARGET PYTHON=python3.12")
+if system == "Windows":
+    sys.exit("make does not work on Windows: use the commands of README.md.")
 if not can.get(system):
     sys.exit(f"PyTorch cannot be installed on {system} {platform.mac_ver()[0]} {machine}: it needs Linux with glibc (x86-64 or "
              "arm64), Windows, or macOS 14 or newer on Apple silicon. Use Colab instead, see README.md.")
@@ -94,7 +95,7 @@ INSTALL = (test -x .venv/bin/uv && .venv/bin/uv pip install --python $(PY) $(1))
 .venv/ready: requirements.txt
 	@"$(PYTHON)" -c "$$CHECK_SYSTEM"
 	@echo "Installing into .venv: about 6 GB with PyTorch, some minutes the first time."
-	@test -x $(PY) || "$(PYTHON)" -m venv .venv
+	@$(PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv .venv
 	@test -x .venv/bin/uv || $(PY) -m pip install -q uv || true
 	@$(call INSTALL,-r requirements.txt)
 	@touch $@

@@ -75,7 +75,7 @@ def get_test_dirs():
     camvid, sample = ROOT / "data" / "CamVid", ROOT / "data" / "sample"
     # A download that broke off may have left frames without their masks.
     frames, masks = ({file.stem for file in _visible_files(camvid / name)} for name in ("test", "testannot"))
-    if frames and frames <= masks:
+    if frames and frames == masks:
         return camvid / "test", camvid / "testannot"
     print(
         f"CamVid is {'not whole' if frames else 'not'} in data/CamVid: using the rendered scenes of data/sample "
@@ -472,6 +472,10 @@ def show(alt):
         return
     from IPython import get_ipython
     from IPython.display import display
+
+    if get_ipython() is None:  # a program that was started from a notebook
+        plt.show()
+        return
 
     figure = plt.gcf()
     data, metadata = get_ipython().display_formatter.format(figure)

@@ -30,8 +30,12 @@ def test_final_seg_range():
 
 
 def test_final_seg_values():
-    final_seg = student_code.apply_mask_to_image(IMAGE.copy(), MASK.copy())
+    image, mask = IMAGE.copy(), MASK.copy()
+    final_seg = student_code.apply_mask_to_image(image, mask)
 
+    assert np.array_equal(image, IMAGE) and np.array_equal(mask, MASK), (
+        "apply_mask_to_image should leave its arguments as they were, got others: change a copy."
+    )
     expected = torch.from_numpy(IMAGE.astype(np.int64))
     expected[..., 0] = torch.where(torch.from_numpy(MASK[..., 0]) == 1, 255, expected[..., 0])
     check_tensor("apply_mask_to_image(image, mask)", final_seg, IMAGE.shape)

@@ -31,6 +31,10 @@ def test_load_FPN_resnet50():
         f"load_FPN_resnet50 should fill the network from models/{WEIGHTS.name}, "
         f"got other values in {len(others)} of its {len(expected)} tensors, the first of them {others[0]}."
     )
+    dtype = next(model.parameters()).dtype
+    assert dtype == torch.float32, (
+        f"load_FPN_resnet50 should return a network in torch.float32, got {dtype}: load them without assign=True."
+    )
     assert not model.training, (
         "load_FPN_resnet50 should return the model in eval mode, got training mode: call .eval()."
     )

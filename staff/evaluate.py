@@ -45,13 +45,14 @@ def predict(model: nn.Module, dataset: utils.Dataset, index: int) -> tuple[np.nd
     return model(x)[0, 0].cpu().numpy() > 0.5, mask[0] > 0.5
 
 
-def build_dataset(images: Path, masks: Path, encoder: str) -> utils.Dataset:
+def build_dataset(images: Path, masks: Path) -> utils.Dataset:
+    """The cars of a folder, normalised as in training: by ImageNet's mean and std, whatever the encoder."""
     return utils.Dataset(
         images,
         masks,
         classes=["car"],
         augmentation=utils.get_validation_augmentation(),
-        preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn(encoder)),
+        preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn("resnet50")),
     )
 
 
@@ -88,7 +89,7 @@ def evaluate_all(images: Path, masks: Path, out: Path, worst: int = 6) -> list[d
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, network in NETWORKS.items():
-        model, dataset = network.load(), build_dataset(images, masks, network.encoder)
+        model, dataset = network.load(), build_dataset(images, masks)
         frames, together = evaluate(model, dataset, name)
         for frame, scores in zip([*dataset.names, "all"], [*frames, together], strict=True):
             rows.append({"model": name, "frame": frame} | {key: f"{value:.4f}" for key, value in scores.items()})

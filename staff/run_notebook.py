@@ -139,7 +139,7 @@ def execute(notebook: NotebookNode, folder: Path, question: str = "") -> str:
         cells.pop()
     # The kernel stored its Python version there; the file must not change with it.
     notebook.metadata = nbformat.from_dict(metadata)
-    return "".join(output.text for output in asking.outputs)
+    return "".join(output.text for output in asking.outputs if output.get("name") == "stdout")
 
 
 def _failure(cells: list[NotebookNode], index: int, error: CellExecutionError) -> str:

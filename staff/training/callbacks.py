@@ -4,6 +4,7 @@ import math
 import subprocess
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import lightning
 import torch
@@ -50,21 +51,38 @@ class History(lightning.Callback):
 
     def __init__(self, model: str, earlier: list[dict], stage: Stage, start_description: str):
         self.model, self.earlier, self.stage, self.start_description = model, earlier, stage, start_description
+        self.provenance = provenance()  # of the code that trains, whatever is checked out later
 
     def metadata(self, trainer: lightning.Trainer) -> dict:
         """The network's name and its lineage, one dictionary a stage."""
-        return {"model": self.model, "lineage": [*self.earlier, describe(self.stage, self.start_description, trainer)]}
+        stage = describe(self.stage, self.start_description, trainer) | {"provenance": self.provenance}
+        return {"model": self.model, "lineage": [*self.earlier, stage]}
 
     def on_save_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
         checkpoint.update(self.metadata(trainer))
 
     def on_load_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
-        began = checkpoint["lineage"][-1]["start"]
-        if began != self.start_description:
+        before = checkpoint["lineage"][-1]
+        if before["start"] != self.start_description:
             raise SystemExit(
-                f"Stage {self.stage.name!r} began with {began}, not with {self.start_description}: "
+                f"Stage {self.stage.name!r} began with {before['start']}, not with {self.start_description}: "
                 "name another folder as --runs."
             )
+        if odd := changed_settings(before, self.stage):
+            raise SystemExit(
+                f"Stage {self.stage.name!r} began with other settings ({odd}), and its checkpoint keeps them: delete "
+                "the stage's folder, or name another one as --runs."
+            )
+        folder = Path(trainer.checkpoint_callback.dirpath)
+        kept = [state["dirpath"] for state in checkpoint["callbacks"].values() if "dirpath" in state]
+        if not all(Path(path) == folder for path in kept):
+            raise SystemExit(f"{folder} was moved from {kept[0]}, and its checkpoints look there: move it back.")
+
+
+def changed_settings(before: dict, stage: Stage) -> str:
+    """The names of the settings that are not what they were in a stage's description."""
+    now = stage.model_dump(mode="json")
+    return ", ".join(key for key in now if now[key] != before["settings"].get(key))
 
 
 def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor | int) -> torch.Tensor:
@@ -89,7 +107,6 @@ def describe(stage: Stage, start_description: str, trainer: lightning.Trainer) -
         "machine": machine(trainer),
         "val_iou": None if score is None else round(score.item(), 4),
         "val_frames": 0 if score is None else len(data.val_dataloader()[0].dataset),
-        "provenance": provenance(),
     }
 
 

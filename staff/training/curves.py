@@ -12,7 +12,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from staff.files import csv_text, write_text
+from staff.files import csv_text, replace, write_text
 
 HERE = Path(__file__).resolve().parent
 CURVES, PICTURE = HERE / "curves.csv", HERE / "curves.png"
@@ -61,7 +61,7 @@ def draw(rows: list[dict]) -> None:
     axes[0].set(ylabel="training loss", yscale="log")
     axes[1].set(ylabel="IoU of class car on val", xlabel="hours of training")
     axes[0].legend()
-    figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
+    replace(PICTURE, lambda part: figure.savefig(part, format="png", dpi=110, metadata={"Software": None}))
 
 
 def main() -> None:

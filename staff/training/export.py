@@ -25,9 +25,8 @@ from staff.training import batch_norm
 from staff.training.data import DATA, Frame, WholeFrames, camvid
 from staff.training.recipes import read_recipe
 from staff.training.starts import HEAD, read_state
-from staff.training.street_classes import fingerprint
 from staff.training.task import CAR_OUTPUT, load_network
-from staff.training.weight_files import lineage_of, read_lineages, read_saved
+from staff.training.weight_files import fingerprint, lineage_of, read_lineages, read_saved
 
 TOLERANCE = 0.002
 
@@ -106,7 +105,7 @@ def export_street_classes(weights: Path, models: Path = MODELS) -> Path:
     refuse_not_finite(state, weights)
     car = models / FILES["fpn_resnet50"]
     network = load_network("fpn", "resnet50", read_state(car), outputs=1)
-    if fingerprint(network) != stages[-1]["network"]:
+    if fingerprint(network.state_dict()) != stages[-1]["network"]:
         raise ValueError(f"{weights} was trained on another network than {car}: export that one first.")
     # The stages before are told with the car network; here only what was added to it.
     return write(models / STREET_CLASSES_FILE, state, "street_classes", stages[-1:])

@@ -221,6 +221,8 @@ def draw_failures(folder: Path, target: Path) -> None:
 
 
 def main() -> None:
+    if not SETS["val"][0].is_dir():
+        raise SystemExit("The card needs all of CamVid: run `make train-data` first.")
     build = ROOT / "build" / "card"
     rows = measure(build)
     draw_failures(build / "rendered", MODELS / "failures.png")

@@ -150,6 +150,8 @@ class Recipe(Strict):
         names = [stage.name for stage in self.stages]
         if repeated := {name for name in names if names.count(name) > 1} | {"street_classes"} & set(names):
             raise ValueError(f"a stage's name is used once and is not street_classes, unlike {', '.join(repeated)}")
+        if self.street_classes and (self.architecture, self.encoder) != ("fpn", "resnet50"):
+            raise ValueError("street_classes needs an fpn with the encoder resnet50")
         for stage in self.stages:
             needs_fpn = stage.head_of_teacher or (stage.teacher and stage.task.imitate == "pyramid")
             if needs_fpn and self.architecture != "fpn":

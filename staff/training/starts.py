@@ -10,7 +10,7 @@ from staff.models import FILES, STREET_CLASSES_FILE
 from staff.training import batch_norm, pastiche_start
 from staff.training.data import StreetCrops
 from staff.training.task import OUTPUTS, build_network
-from staff.training.weight_files import read_saved
+from staff.training.weight_files import fingerprint, read_lineages, read_saved
 
 HEAD = "segmentation_head.0"
 
@@ -22,7 +22,9 @@ def read_teacher(file: Path) -> dict[str, torch.Tensor]:
     """
     state, head = read_state(file), file.with_name(STREET_CLASSES_FILE)
     if file.name == FILES["fpn_resnet50"] and head.is_file():
-        classes = read_saved(head)
+        classes, lineage = read_saved(head), read_lineages(file.parent).get("street_classes")
+        if lineage and lineage[-1]["network"] != fingerprint(state):
+            raise ValueError(f"{head} belongs to another network than {file}: export street_classes too.")
         state |= {f"{HEAD}.{part}": torch.cat([classes[part], state[f"{HEAD}.{part}"]]) for part in classes}
     return state
 
@@ -65,7 +67,10 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
     else:
         raise FileNotFoundError(f"No start at {start}: name a file, MODEL/STAGE, imagenet, pastiche or none.")
     if encoder == batch_norm.NORMALISED and not batch_norm.is_inserted(state):
-        state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
+        try:
+            state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
+        except RuntimeError as error:
+            raise ValueError(f"{start} holds no encoder of VGG-19.") from error
     file = Path(start).resolve()
     told = f"{file.parent.parent.name}/{file.parent.name}" if file.name == "weights.pt" else file.name
     fitting = load_matching(network, state)

@@ -8,7 +8,6 @@ head is trained on them: first with cross-entropy, then with the Lovász-softmax
 """
 
 import argparse
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from staff.training.data import DATA, UNLABELLED, Frame, WholeFrames, camvid, ce
 from staff.training.recipes import HeadTraining, read_recipe
 from staff.training.starts import load_matching, read_state
 from staff.training.task import NotFiniteError, build_network
-from staff.training.weight_files import lineage_of, save_weights
+from staff.training.weight_files import fingerprint, lineage_of, save_weights
 
 MODEL = "fpn_resnet50"
 CHANNELS, CLASSES = 128, len(utils.CLASSES)
@@ -123,15 +122,6 @@ def confusion(head: nn.Module, features: Features) -> np.ndarray:
     return matrix.compute().numpy()
 
 
-def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of the encoder and decoder below the head, in the precision of the weight files."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        if not name.startswith("segmentation_head.") and value.is_floating_point():
-            digest.update(name.encode() + value.half().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def run_street_classes(weights: Path, target: Path, settings: HeadTraining, data: Path, short: bool = False) -> Path:
     """Train the head on the network in ``weights``, write it to ``target`` with its score on val. ``short``: a trial.
 
@@ -149,7 +139,7 @@ def run_street_classes(weights: Path, target: Path, settings: HeadTraining, data
     description = {
         "stage": "street_classes",
         "start": "random weights",
-        "network": fingerprint(network),
+        "network": fingerprint(network.state_dict()),
         "settings": settings.model_dump(mode="json"),
         "frames": len(train) * (1 + settings.flips),
         "hours": round((time.monotonic() - began) / 3600, 2),

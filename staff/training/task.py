@@ -42,7 +42,9 @@ def street_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     classes = labels.masked_fill(labels == UNLABELLED, IGNORED)
     car = (labels == CAR).float().masked_fill(labels == IGNORED, IGNORED)[:, None]
-    loss = nn.functional.cross_entropy(logits[:, :CAR_OUTPUT], classes, ignore_index=IGNORED)
+    # Not reduction="mean": that is NaN where no pixel has a label.
+    loss = nn.functional.cross_entropy(logits[:, :CAR_OUTPUT], classes, ignore_index=IGNORED, reduction="sum")
+    loss = loss / (classes != IGNORED).sum().clamp(min=1)
     car_terms = SoftBCEWithLogitsLoss(ignore_index=IGNORED), DiceLoss("binary", ignore_index=IGNORED)
     return loss + sum(term(logits[:, CAR_OUTPUT:], car) for term in car_terms)
 

@@ -91,7 +91,8 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
         trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
     except NotFiniteError as error:
         good = f"The last good checkpoint is {last}." if last.exists() else "There is no checkpoint yet."
-        raise SystemExit(f"{folder}: {error} {good} Lower the learning rates of stage {stage.name!r}.") from error
+        cure = f"Lower the learning rates of stage {stage.name!r}, and delete this folder."
+        raise SystemExit(f"{folder}: {error} {good} {cure}") from error
     if trainer.global_step < stage.steps and not arguments.fast_dev_run:
         raise SystemExit(f"Stopped at step {trainer.global_step}; the same command goes on from {last}.")
     if trainer.is_global_zero:
@@ -167,7 +168,7 @@ def _train(model: str, arguments: argparse.Namespace, until: str | None = None) 
         if stage.name == until:
             return Path(start)
     head = folder / "street_classes" / "weights.pt"
-    if recipe.street_classes and not head.exists():
+    if recipe.street_classes and not head.exists() and rank_zero_only.rank == 0:
         run_street_classes(Path(start), head, recipe.street_classes, arguments.data, arguments.fast_dev_run)
     return Path(start)
 
@@ -209,11 +210,13 @@ def main() -> None:
         arguments.runs /= "fast_dev_run"
         rank_zero_only(shutil.rmtree)(arguments.runs, ignore_errors=True)
     models = recipes.known_models() if arguments.model == "all" else [arguments.model]
-    for model in models:
-        try:
+    try:
+        for model in models:
+            checks.check(model, arguments.data, first_start(read_recipe(model), arguments))
+        for model in models:
             print(f"{model}: {train(model, arguments)}")
-        except (Mistake, NotFiniteError) as error:
-            raise SystemExit(str(error)) from error
+    except (Mistake, NotFiniteError) as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

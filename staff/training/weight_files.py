@@ -1,5 +1,6 @@
 """The weight files of `models/` and of the stages: where they are, where they came from, how one is put in place."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def lineage_of(file: Path, model: str) -> list[dict]:
         return read_lineages(file.parent).get(model, [])
     saved = read_saved(file)
     return saved["lineage"] if saved.get("model") == model else []
+
+
+def fingerprint(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of the encoder and decoder below the head, in the precision of the weight files."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        if not name.startswith("segmentation_head.") and value.is_floating_point():
+            digest.update(name.encode() + value.half().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_weights(network: torch.nn.Module, target: Path, model: str, lineage: list[dict]) -> None:

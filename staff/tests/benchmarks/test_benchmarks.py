@@ -30,7 +30,7 @@ def test_ours_and_its_rivals_give_the_same(name):
 
 @pytest.mark.slow
 def test_the_handouts_loop_scores_what_apply_iou_scores(psp):
-    pairs = networks.frames("resnet50", 3)
+    pairs = networks.frames(3)
     assert torch.equal(torch.stack(student_code.applyIoU(psp, pairs)), torch.stack(networks.handout_loop(psp, pairs)))
 
 
@@ -44,7 +44,7 @@ def test_folding_the_batch_norms_changes_no_mask(psp):
     folded = networks.fold(psp)
     norms = [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert not norms and any(isinstance(m, torch.nn.BatchNorm2d) for m in psp.modules())
-    image = torch.from_numpy(networks.frames("resnet50", 1)[0][0])[None]
+    image = torch.from_numpy(networks.frames(1)[0][0])[None]
     before, after = (networks.forward_pass(network, image) for network in (psp, folded))
     torch.testing.assert_close(before, after, atol=1e-4, rtol=0)
 

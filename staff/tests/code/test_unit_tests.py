@@ -78,6 +78,9 @@ WRONG_RANGES = {
 }
 MASKED = "apply_mask_to_image should turn a masked pixel [10, 20, 30] into [255, 20, 30], got {}."
 WRONG_VALUES = {
+    "image[mask[..., 0] == 1, 0] = 255; return torch.from_numpy(image).long()": (
+        "apply_mask_to_image should leave its arguments as they were, got others: change a copy."
+    ),
     IMAGE_TO_TENSOR + "return (image + 255 * mask).clamp(0, 255)": MASKED.format("[255, 255, 255]"),
     IMAGE_TO_TENSOR + "image[..., 2] += 255 * mask[..., 0]; return image.clamp(0, 255)": MASKED.format("[10, 20, 255]"),
     IMAGE_TO_TENSOR + "image[..., 0] += 255 * mask[..., 0]; return image % 256": MASKED.format(
@@ -107,6 +110,9 @@ WRONG_MODELS = {
     ),
     f"return {FPN.format('resnet50', None, 1, repr('sigmoid'))}.eval()": (
         "load_FPN_resnet50 should fill the network from models/resnet50_best_model_weights.pt, got other values in "
+    ),
+    f"m = {FPN.format('resnet50', None, 1, repr('sigmoid'))}; m.load_state_dict({LOAD}, assign=True); return m": (
+        "load_FPN_resnet50 should return a network in torch.float32, got torch.float16: load them without assign=True."
     ),
     f"model = {FPN.format('resnet50', None, 1, repr('sigmoid'))}; model.load_state_dict({LOAD}); return model": (
         "load_FPN_resnet50 should return the model in eval mode, got training mode: call .eval()."

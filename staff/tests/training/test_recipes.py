@@ -64,6 +64,7 @@ def written(tmp_path: Path, old: str, new: str) -> str:
         ("rendered: 0.25", "cityscapes: 0.25", "stage 'first', sampling.mix.*'cityscapes' is no source"),
         ("mix: {camvid: 1.0}", "mix: {camvid: 1.0}, scales: [2, 1]", "stage 'only', sampling: scales"),
         ("name: only", "name: first", "first"),
+        ("start: none", "start: none\nstreet_classes: {}", "street_classes needs an fpn with the encoder resnet50"),
         ("name: only", "name: a/b", "stage 'a/b', name"),
         ("  - name: only", "  - nome: only", "stage 2, name: is missing"),
         ("steps: 100", "steps: 100\n    head_of_teacher: true", "stage 'only': head_of_teacher needs a teacher"),

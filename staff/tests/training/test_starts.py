@@ -123,6 +123,13 @@ def test_inserted_statistics_are_those_of_the_images_and_outputs_have_unit_size(
             assert output.relu().square().mean() == pytest.approx(1, rel=1e-3)
 
 
+def test_a_start_without_the_encoder_is_named(tmp_path):
+    torch.save({"encoder.conv1.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    network = build_network("fpn", "vgg19_bn")
+    with pytest.raises(ValueError, match=r"other\.pt holds no encoder of VGG-19"):
+        load_start(network, str(tmp_path / "other.pt"), "vgg19_bn", tmp_path, [(torch.zeros(3, 32, 32), None)])
+
+
 def test_a_plain_start_gets_batch_normalisation_where_the_network_has_it(tmp_path, data, plain_vgg):
     torch.save(plain_vgg.encoder.state_dict(), tmp_path / "encoder.pt")
     network = build_network("fpn", "vgg19_bn")

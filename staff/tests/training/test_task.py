@@ -36,6 +36,7 @@ def test_the_loss_is_low_for_the_truth_and_blind_where_told():
     )
     unlabelled[:, CAR_OUTPUT, 8:10] = 20
     assert street_loss(unlabelled, labels) > 0.5, "but a car there is a false alarm"
+    assert street_loss(right, torch.full_like(labels, IGNORED)).isfinite()
 
 
 def test_frozen_layers_and_batch_statistics_stay(data):

@@ -107,7 +107,9 @@ def test_options_replace_the_start(start, expected):
 def test_a_recipe_ends_with_the_head_for_all_classes(tmp_path, data, recipe, short_epochs, monkeypatch):
     called = []
     monkeypatch.setattr(train_module, "run_street_classes", lambda *given: called.append(given))
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | {"street_classes": {}}))
+    (tmp_path / "tiny.yaml").write_text(
+        yaml.safe_dump(yaml.safe_load(recipe.read_text()) | {"street_classes": {}, "encoder": "resnet50"})
+    )
     weights = tmp_path / "tiny" / "only" / "weights.pt"
     weight_files.save_weights(nn.Linear(1, 1), weights, "tiny", [])
     train_module.train(str(tmp_path / "tiny.yaml"), arguments(tmp_path, data))
@@ -157,7 +159,7 @@ def test_a_run_that_reaches_its_deadline_goes_on_to_the_weights_of_one_without(t
     torch.testing.assert_close(read_state(resumed), read_state(whole))
 
 
-def test_a_stage_that_began_does_not_go_on_from_another_start(tmp_path, data, recipe, short_epochs):
+def test_a_stage_that_began_does_not_go_on_with_another_start_rate_or_folder(tmp_path, data, recipe, short_epochs):
     with pytest.raises(SystemExit, match="Stopped"):
         train_module.train(str(recipe), arguments(tmp_path / "runs", data, "--max-hours", "0"))
     (begun,) = weight_files.lineage_of(tmp_path / "runs" / "tiny" / "only" / "last.ckpt", TINY)
@@ -165,6 +167,12 @@ def test_a_stage_that_began_does_not_go_on_from_another_start(tmp_path, data, re
     torch.save(build_network("fpn", ENCODER).state_dict(), tmp_path / "other.pt")
     with pytest.raises(SystemExit, match=r"began with random weights, not with \d+ tensors from other\.pt.*--runs"):
         train_module.train(str(recipe), arguments(tmp_path / "runs", data, "--start", str(tmp_path / "other.pt")))
+    slower = with_stage(recipe, tmp_path / "tiny.yaml", "task", lr=1e-4)
+    with pytest.raises(SystemExit, match=r"began with other settings \(task\).*delete the stage's folder"):
+        train_module.train(slower, arguments(tmp_path / "runs", data))
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    with pytest.raises(SystemExit, match=r"was moved from .*runs"):
+        train_module.train(str(recipe), arguments(tmp_path / "moved", data))
 
 
 def test_a_start_that_is_another_recipes_stage_is_trained_first(tmp_path, data, recipe, short_epochs, monkeypatch):
@@ -228,6 +236,16 @@ def test_a_teacher_that_would_teach_noise_is_refused():
     assert torch.equal(shown, one["segmentation_head.0.weight"][0])
     whole = build_network("fpn", "resnet50").state_dict()
     assert build_teacher(whole, Path("all.pt"), every_output=True)
+
+
+def test_a_head_of_another_network_does_not_teach(tmp_path):
+    network = build_network("fpn", "resnet50", outputs=1).state_dict()
+    torch.save(network, tmp_path / "resnet50_best_model_weights.pt")
+    head = torch.nn.Conv2d(128, 12, 1).state_dict()
+    torch.save(head, tmp_path / "resnet50_street_classes_head.pt")
+    (tmp_path / "lineage.json").write_text('{"street_classes": [{"network": "another"}]}')
+    with pytest.raises(ValueError, match="belongs to another network"):
+        read_teacher(tmp_path / "resnet50_best_model_weights.pt")
 
 
 def test_the_course_s_resnet_teaches_with_its_head_for_all_classes():
