@@ -33,7 +33,8 @@ def test_load_FPN_resnet50():
     )
     dtype = next(model.parameters()).dtype
     assert dtype == torch.float32, (
-        f"load_FPN_resnet50 should return a network in torch.float32, got {dtype}: load them without assign=True."
+        f"load_FPN_resnet50 should return a network in torch.float32, got {dtype}: load the weights without "
+        "assign=True."
     )
     assert not model.training, (
         "load_FPN_resnet50 should return the model in eval mode, got training mode: call .eval()."

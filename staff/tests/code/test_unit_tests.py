@@ -112,7 +112,8 @@ WRONG_MODELS = {
         "load_FPN_resnet50 should fill the network from models/resnet50_best_model_weights.pt, got other values in "
     ),
     f"m = {FPN.format('resnet50', None, 1, repr('sigmoid'))}; m.load_state_dict({LOAD}, assign=True); return m": (
-        "load_FPN_resnet50 should return a network in torch.float32, got torch.float16: load them without assign=True."
+        "load_FPN_resnet50 should return a network in torch.float32, got torch.float16: load the weights without "
+        "assign=True."
     ),
     f"model = {FPN.format('resnet50', None, 1, repr('sigmoid'))}; model.load_state_dict({LOAD}); return model": (
         "load_FPN_resnet50 should return the model in eval mode, got training mode: call .eval()."
