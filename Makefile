@@ -48,9 +48,10 @@ lab: .venv/ready data ## open the notebook in JupyterLab
 data: .venv/ready ## the handout's three CamVid frames (without them everything runs on rendered scenes)
 	@$(PY) data/get_camvid.py || echo "Going on with the rendered scenes in data/sample."
 
-train-data: .venv/ready ## all of CamVid and the LabelMeFacade photographs
+train-data: .venv/staff-ready ## all that training needs: CamVid, LabelMeFacade, the networks' starts
 	@$(PY) data/get_camvid.py --all
 	@$(PY) -m staff.training.labelmefacade
+	@$(PY) -m staff.training.starts
 
 train: .venv/staff-ready ## the whole recipe; MODEL=fpn_vgg19, fpn_resnet50 or pspnet_resnet50 for one
 	@$(PY) -m staff.training.train $(MODEL)

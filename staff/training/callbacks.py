@@ -1,4 +1,4 @@
-"""The callbacks of a training: the clock, the check for values that are not finite, the history in checkpoints."""
+"""The callbacks of a training: clock, check for values that are not finite, whole checkpoints with their history."""
 
 import math
 import subprocess
@@ -9,8 +9,10 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from staff import ROOT
+from staff.files import replace
 from staff.training.recipes import Stage
 from staff.training.task import NotFiniteError
 
@@ -38,12 +40,22 @@ class Clock(Timer):
 
 
 class FiniteWeights(lightning.Callback):
-    """Stops before an epoch's checkpoint is written if a weight is no longer finite."""
+    """Stops before a checkpoint, the best or the last, is written if a weight is no longer finite."""
+
+    def on_validation_start(self, trainer, pl_module) -> None:
+        self.on_train_epoch_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
         for name, value in pl_module.network.state_dict().items():
             if not torch.isfinite(value).all():
                 raise NotFiniteError(f"{name} is not finite after step {trainer.global_step}.")
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it. Lightning copies it from the system's temporary folder."""
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
+        replace(Path(path), lambda partial: torch.save(checkpoint, partial))
 
 
 class History(lightning.Callback):

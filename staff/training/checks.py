@@ -9,7 +9,7 @@ from staff import ROOT
 from staff.training import recipes
 from staff.training.data import StreetCrops, StreetData
 from staff.training.recipes import STARTS, Mistake, Recipe, Stage, file_of, read_recipe
-from staff.training.starts import build_teacher, read_teacher
+from staff.training.starts import DOWNLOADED, build_teacher, pretrained, read_teacher
 from staff.training.task import build_network
 
 
@@ -19,6 +19,7 @@ def stage_reference(name: str) -> tuple[str, str] | None:
     return (model, stage) if slash and (recipes.FOLDER / f"{model}.yaml").is_file() else None
 
 
+@cache
 def check(model: str, data: Path, start: str, until: str | None = None, path: tuple[str, ...] = ()) -> None:
     """Raise Mistake if a stage of the recipe, up to ``until``, can't be trained on ``data`` from ``start``."""
     recipe = read_recipe(model)
@@ -28,6 +29,8 @@ def check(model: str, data: Path, start: str, until: str | None = None, path: tu
         raise Mistake(f"{path[-1]} refers to {model}/{until}. {file} has the stages {', '.join(names)}.")
     needed = recipe.stages[: None if until is None else names.index(until) + 1]
     check_network(recipe, file)
+    if start in DOWNLOADED:
+        check_download(start, recipe.encoder, file, data)
     references = [(start, f"{file}, start", 0)]
     for index, stage in enumerate(needed):
         others = {"teacher": stage.teacher, "label_check": stage.label_check}
@@ -47,6 +50,13 @@ def check_sources(stage: Stage, where: str, data: Path) -> None:
             StreetData(stage.sampling, 1, 1, 0, data).val_dataloader()
     except (OSError, ValueError) as error:
         raise Mistake(f"{where}: {error}") from error
+
+
+def check_download(start: str, encoder: str, file: Path, data: Path) -> None:
+    try:
+        pretrained(start, encoder, data)
+    except OSError as error:
+        raise Mistake(f"{file}, start: {error}") from error
 
 
 def check_network(recipe: Recipe, file: Path) -> None:
@@ -85,10 +95,12 @@ def check_reference(name: str, where: str, model: str, earlier: list[str], data:
             raise Mistake(f"{where}: {name!r} is no file and no MODEL/STAGE of a recipe{words}.")
         return
     other, stage = reference
-    if other == model:
-        if stage not in earlier:
-            raise Mistake(f"{where}: {name} is no earlier stage of this recipe.")
-    elif other in path:
+    if other == model and stage not in earlier:
+        raise Mistake(f"{where}: {name} is no earlier stage of this recipe.")
+    if other in path:
         raise Mistake(f"{where}: {name} itself needs a stage of {model}.")
-    else:
-        check(other, data, read_recipe(other).start, stage, (*path, model))
+    named = read_recipe(other)
+    if not where.endswith(", start") and (named.architecture, named.encoder) != ("fpn", "resnet50"):
+        raise Mistake(f"{where}: {name} can't teach: it is not an FPN-ResNet50.")
+    if other != model:
+        check(other, data, named.start, stage, (*path, model))

@@ -82,8 +82,9 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     if not stages:
         raise ValueError(f"{weights} does not tell how {model} was trained: export what `train.py` left in its runs.")
     encoder = recipe.encoder
-    if batch_norm.is_inserted(state):
-        state, encoder = batch_norm.fold(state), batch_norm.PLAIN
+    if encoder == batch_norm.NORMALISED:
+        encoder = batch_norm.PLAIN  # an earlier course file is folded already
+        state = batch_norm.fold(state) if batch_norm.is_inserted(state) else state
     network = load_network(recipe.architecture, encoder, state, outputs=1)
     before = car_iou(network, frames)
     shipped = compress(network)

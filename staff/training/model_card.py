@@ -10,6 +10,8 @@ Needs CamVid's val split and test frames (`make train-data`). Writes to `models/
 Puts the scores of the test frames into the project's README too.
 """
 
+import hashlib
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable
@@ -138,12 +140,12 @@ def trained_on_val(lineages: dict[str, list[dict]]) -> str:
     for model, network in NETWORKS.items():
         stages = lineages[network.recipe]
         if saw_val(stages):
-            before = [f"{stage['val_iou']:.3f}" for stage in stages if stage.get("val_iou")]
-            seen.append(f"{model}, which had {before[-1] if before else 'not been scored there'} before")
+            before = [f"val IoU {stage['val_iou']:.3f}" for stage in stages if stage.get("val_iou")]
+            seen.append(f"{model} ({before[-1] if before else 'not scored'} before that stage)")
     if not seen:
         return ""
-    told = f"Trained on val too, in their last stage: {'; '.join(seen)}. Their scores on val are not a test."
-    return f"\n\n{textwrap.fill(told, 120)}"
+    text = f"Trained on val too, in their last stage: {', '.join(seen)}. Their scores on val are not a test."
+    return f"\n\n{textwrap.fill(text, 120)}"
 
 
 def differences(stages: list[dict], recipe: Recipe) -> list[str]:
@@ -160,8 +162,11 @@ def differences(stages: list[dict], recipe: Recipe) -> list[str]:
         odd += [key for key, value in stage.get("settings", settings).items() if value != settings.get(key)]
         if odd:
             found.append(f"stage {now.name} had other {', '.join(sorted(set(odd)))}")
+        teacher = re.search(r"SHA-256 (\w+)…", stage["start"])
+        if teacher and not hashlib.sha256((ROOT / now.teacher).read_bytes()).hexdigest().startswith(teacher[1]):
+            found.append(f"stage {now.name} was taught by an earlier {now.teacher}")
     start = recipe.start if recipe.start != "none" else "random weights"
-    if start not in stages[0]["start"] and recipe.start != "imagenet":
+    if start not in stages[0]["start"]:
         found.append(f"it began with {stages[0]['start']}, now with {recipe.start}")
     return found
 
@@ -172,8 +177,11 @@ def recipe_differences(lineages: dict[str, list[dict]]) -> str:
     for model, network in NETWORKS.items():
         if found := differences(lineages[network.recipe], read_recipe(network.recipe)):
             older.append(f"{model} ({'; '.join(found)})")
+    head = read_recipe("fpn_resnet50").street_classes
+    if head.model_dump(mode="json") != lineages["street_classes"][-1]["settings"]:
+        older.append("the head for all classes (it had other settings)")
     if not older:
-        return "Each file was made by its recipe as it is committed, in one run."
+        return "Each file was made by its recipe as it is committed."
     text = f"Made by earlier recipes, not by those in the repository now: {'; '.join(older)}. Where an earlier recipe "
     text += "used LabelMeFacade, another network's soft labels (ESPNetv2, trained on Cityscapes) had removed doubtful "
     text += "pixels from its labels. Today the recipes of the ResNet-50 models use a stage of their own for that, and "

@@ -120,6 +120,10 @@ class Stage(Strict):
             raise ValueError("head_of_teacher needs a teacher")
         if self.label_check and "labelmefacade" not in self.sampling.mix:
             raise ValueError("label_check needs labelmefacade in mix")
+        epochs = self.steps // STEPS_PER_EPOCH
+        if not self.sampling.include_val and epochs % min(self.val_every_n_epochs, epochs):
+            every = f"val_every_n_epochs, {self.val_every_n_epochs}, does not divide the {epochs} epochs"
+            raise ValueError(f"{every} of {STEPS_PER_EPOCH} steps: the last weights would not be validated")
         return self
 
 

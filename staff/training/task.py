@@ -121,8 +121,8 @@ class SegmentationTask(lightning.LightningModule):
                     module.eval()
 
     def on_train_batch_start(self, *_) -> None:
-        # Dropout then draws after an interruption what it would have drawn without. Not once an epoch: there the
-        # Trainer draws numbers of its own, earlier or later than this where it goes on from a checkpoint.
+        # Reseed before every batch, so that a resumed run repeats the same dropout. (Once an epoch is not enough: the
+        # Trainer draws numbers of its own there.)
         torch.manual_seed(1000 * self.global_step + self.global_rank)
 
     def _arrange(self, images: torch.Tensor) -> torch.Tensor:

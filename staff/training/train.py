@@ -22,25 +22,26 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from staff import ROOT
 from staff.training import checks, recipes
-from staff.training.callbacks import Clock, FiniteWeights, History, warm_average
+from staff.training.callbacks import Clock, FiniteWeights, History, WholeCheckpoints, changed_settings, warm_average
 from staff.training.data import DATA, Frame, StreetCrops, StreetData, labelmefacade
 from staff.training.label_check import ignore_doubtful
 from staff.training.recipes import Mistake, Recipe, Stage, read_recipe
 from staff.training.starts import build_teacher, load_matching, load_start, read_teacher
 from staff.training.street_classes import run_street_classes
 from staff.training.task import NotFiniteError, SegmentationTask, build_network
-from staff.training.weight_files import lineage_of, name_network, save_weights
+from staff.training.weight_files import lineage_of, name_network, read_saved, save_weights
 
 RUNS = ROOT / "runs"
 CALIBRATION_CROPS = 16
 PHOTOGRAPHS_IN_A_DRY_RUN = 8
+CROPS_OF_A_SEED = 1_000_000  # more than a stage has, so that no two seeds share crops
 
 
 def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Namespace) -> tuple[SegmentationTask, str]:
     """The network with its start in it and, where the stage has one, its teacher; and a sentence on both."""
     network = build_network(recipe.architecture, recipe.encoder)
     crops = StreetCrops(stage.sampling, CALIBRATION_CROPS, stage.seed, arguments.data)
-    description = load_start(network, start, recipe.encoder, arguments.runs / "downloads", crops)
+    description = load_start(network, start, recipe.encoder, arguments.data, crops)
     teacher = None
     if stage.teacher:
         file = ROOT / resolve(stage.teacher, arguments)
@@ -69,6 +70,9 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
     """Train one stage from ``start`` unless it is done; returns its weight file."""
     weights, last = folder / "weights.pt", folder / "last.ckpt"
     if weights.exists():
+        before = read_saved(weights)["lineage"]
+        if before and (odd := changed_settings(before[-1], stage)):
+            raise Mistake(f"{folder} was trained with other settings ({odd}): delete it and the later stages.")
         print(f"{folder} is done")
         return weights
     lightning.seed_everything(stage.seed, verbose=False)
@@ -83,9 +87,8 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
     if stage.label_check:
         number = PHOTOGRAPHS_IN_A_DRY_RUN if arguments.fast_dev_run else None
         photographs = checked_photographs(ROOT / resolve(stage.label_check, arguments), arguments.data, number)
-    data = StreetData(
-        stage.sampling, stage.batch_size, recipes.STEPS_PER_EPOCH, 1000 * stage.seed, arguments.data, photographs
-    )
+    seed = CROPS_OF_A_SEED * stage.seed
+    data = StreetData(stage.sampling, stage.batch_size, recipes.STEPS_PER_EPOCH, seed, arguments.data, photographs)
     trainer = build_trainer(stage, folder, [FiniteWeights(), history, Clock(arguments.deadline)], arguments)
     try:
         trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=False)
@@ -122,6 +125,7 @@ def build_trainer(
         max_epochs=epochs,
         fast_dev_run=2 if arguments.fast_dev_run else False,
         callbacks=[*checkpoints, WeightAveraging(avg_fn=warm_average), *callbacks],
+        plugins=[WholeCheckpoints()],
         logger=CSVLogger(folder, name="metrics", flush_logs_every_n_steps=10),
         log_every_n_steps=10,
         check_val_every_n_epoch=min(stage.val_every_n_epochs, epochs),

@@ -12,7 +12,7 @@ from staff.models import FILES
 
 def name_network(architecture: str, encoder: str) -> str:
     """The network's key in ``FILES``. vgg19_bn counts as vgg19: its batch normalisation is folded before export."""
-    return f"{architecture}_{encoder.removesuffix('_bn')}"
+    return f"{architecture}_{'vgg19' if encoder == 'vgg19_bn' else encoder}"
 
 
 def read_lineages(models: Path) -> dict[str, list[dict]]:

@@ -27,6 +27,7 @@ def test_export_folds_batch_normalisation(tmp_path, data, monkeypatch, plain_vgg
     shipped = torch.load(
         export_module.export("fpn_vgg19", tmp_path / "weights.pt", frames, tmp_path), weights_only=True
     )
+    assert export_module.export("fpn_vgg19", tmp_path / FILES["fpn_vgg19"], frames, tmp_path), "once more"
     course = load_network("fpn", "vgg19", shipped, outputs=1).eval()
     with torch.inference_mode():
         expected, got = network.eval()(images)[:, CAR_OUTPUT:], course(images)

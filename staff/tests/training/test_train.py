@@ -1,12 +1,16 @@
 """Stages from start to weights: resuming, choosing, references to other recipes, several processes."""
 
+import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,11 +19,13 @@ from torch import nn
 import student_code
 import utils
 from staff import ROOT
-from staff.training import callbacks, recipes, weight_files
+from staff.training import callbacks, checks, recipes, weight_files
 from staff.training import train as train_module
+from staff.training.data import CAR, IGNORED, camvid
+from staff.training.export import car_iou, car_only
 from staff.training.recipes import read_recipe
 from staff.training.starts import build_teacher, read_state, read_teacher
-from staff.training.task import CAR_OUTPUT, SegmentationTask, build_network
+from staff.training.task import CAR_OUTPUT, SegmentationTask, build_network, load_network
 
 ENCODER = "tu-test_resnet"  # timm's smallest: most of the time would go into the steps and files of a larger network
 TINY = f"fpn_{ENCODER}"
@@ -96,6 +102,59 @@ def test_a_finished_stage_is_not_trained_again(tmp_path, data, recipe, short_epo
     assert train_module.train(str(recipe), arguments(tmp_path, data)) == weights
     assert weights.stat().st_mtime_ns == before
     assert "is done" in capsys.readouterr().out
+
+
+def test_a_finished_stage_with_other_settings_is_not_passed_over(tmp_path, data, recipe, short_epochs):
+    weights = tmp_path / "tiny" / "only" / "weights.pt"
+    before = read_recipe(with_stage(recipe, tmp_path / "tiny.yaml", seed=1)).stages[0]
+    lineage = [{"stage": "only", "settings": before.model_dump(mode="json")}]
+    weight_files.save_weights(nn.Linear(1, 1), weights, "tiny", lineage)
+    with pytest.raises(checks.Mistake, match=r"only was trained with other settings \(seed\)"):
+        train_module.train(str(recipe), arguments(tmp_path, data))
+
+
+def test_a_held_out_drive_is_scored_beside_val(tmp_path, data, recipe, short_epochs):
+    shutil.copytree(data, tmp_path / "data")
+    for mask in (tmp_path / "data" / "CamVid" / "trainannot").glob("drive_*.png"):
+        cv2.imwrite(str(mask), np.full((80, 96), CAR, np.uint8))  # so that its score is not that of val
+    held = with_stage(recipe, tmp_path / "tiny.yaml", "sampling", hold_out="drive")
+    weights = train_module.train(held, arguments(tmp_path / "runs", tmp_path / "data"))
+    with (weights.parent / "metrics" / "version_0" / "metrics.csv").open(newline="") as file:
+        scored = [row for row in csv.DictReader(file) if row["val_iou"]]
+    best = max(scored, key=lambda row: float(row["val_iou"]))
+    network = load_network("fpn", ENCODER, car_only(read_state(weights)), outputs=1)
+    drive = [frame for name, frame in camvid("train", tmp_path / "data").items() if name.startswith("drive")]
+    assert len(scored) == 2 and float(best["drive_iou"]) == pytest.approx(car_iou(network, drive), abs=2e-3)
+    (stage,) = weight_files.lineage_of(weights, TINY)
+    assert stage["val_iou"] == pytest.approx(float(best["val_iou"]), abs=1e-4), "val chooses, not the drive"
+
+
+def test_labels_that_a_stage_contradicts_are_not_trained_on(tmp_path, data, recipe, short_epochs, monkeypatch):
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    shutil.copytree(data / "CamVid", tmp_path / "data" / "CamVid")
+    for part, of_camvid in (("images", "train"), ("annot", "trainannot")):
+        shutil.copytree(data / "CamVid" / of_camvid, tmp_path / "data" / "LabelMeFacade" / part)
+    words = yaml.safe_load(recipe.read_text())
+    (tmp_path / "fpn_resnet50.yaml").write_text(yaml.safe_dump(words | {"encoder": "resnet50"}))
+    words["stages"][0] |= {"steps": 2, "label_check": "fpn_resnet50/only"}
+    words["stages"][0]["sampling"]["mix"] = {"labelmefacade": 1.0}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(words))
+    sees_cars, runs = build_network("fpn", "resnet50"), tmp_path / "runs"
+    head = sees_cars.segmentation_head[0]
+    with torch.no_grad():  # certain of a car at every pixel
+        head.weight[CAR_OUTPUT], head.bias[CAR_OUTPUT] = 0, 9
+    weight_files.save_weights(sees_cars, runs / "fpn_resnet50" / "only" / "weights.pt", "fpn_resnet50", [])
+    step, trained_on = SegmentationTask.training_step, set()
+
+    def training_step(task, batch, index):
+        trained_on.update(batch[1].unique().tolist())
+        return step(task, batch, index)
+
+    monkeypatch.setattr(SegmentationTask, "training_step", training_step)
+    weights = train_module.train("tiny", arguments(runs, tmp_path / "data"))
+    assert trained_on == {CAR, IGNORED}, "the road was contradicted"
+    (stage,) = weight_files.lineage_of(weights, TINY)
+    assert stage["start"].endswith("labels checked by fpn_resnet50/only")
 
 
 @pytest.mark.parametrize(("start", "expected"), [(None, "a.pt"), ("none", "none")])
