@@ -209,7 +209,7 @@ def show_threshold_curves(thresholds, curves):
 def write_scenes(render, seeds):
     """Write rendered scenes as frames and masks, as `utils.Dataset` reads them; return the folders (frames, masks).
 
-    `render(seed)` returns an image H×W×3 in RGB and its class ids H×W. The folders go when Python ends.
+    `render(seed)` returns an image H×W×3 in RGB and its class ids H×W. The folders are deleted when Python ends.
     """
     folder = tempfile.TemporaryDirectory(prefix="scenes-")
     _KEPT.append(folder)

@@ -123,7 +123,7 @@ def apply_mask_to_image(image, mask):
         raise ValueError("The mask holds other values than 0 and 1: round a predicted mask first.")
     # A copy, so that the argument stays as it is. uint8 counts modulo 256: 200 + 255 would be 199.
     result = image.to(torch.int64, copy=True)
-    result[..., :1].add_(masked.to(image.device), alpha=255)  # only red changes; 255 * masked would be one pass more
+    result[..., :1].add_(masked.to(image.device), alpha=255)  # only red changes; computing 255 * masked would take longer
     return result.clamp_(0, 255)
     ### END SOLUTION
 

@@ -54,7 +54,7 @@ CLASSES = (
 """The classes of the masks; the position of a name is its id.
 
 CamVid has 32 classes. The SegNet tutorial joins them into these eleven and "unlabelled"; "car" also holds its vans,
-lorries and buses.
+trucks and buses.
 """
 
 ERROR_COLOURS = {"hit": (0, 158, 115), "missed": (230, 159, 0), "false alarm": (204, 60, 160)}
@@ -320,7 +320,7 @@ def _normalise(transform, image):
 
 
 def as_tensor(values):
-    """Return a tensor as it is, an array (read-only or flipped ones too) or a list as a new one."""
+    """Return a tensor as it is; an array (read-only and flipped ones too) or a list is copied into a new tensor."""
     return torch.as_tensor(values.copy() if isinstance(values, np.ndarray) else values)
 
 

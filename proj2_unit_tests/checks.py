@@ -33,6 +33,6 @@ def check_values(
 
 
 def without_download(call: str) -> mock._patch:
-    """A context in which `call` fails with a sentence of its own when it asks smp for ImageNet weights."""
+    """Inside this context, asking smp for ImageNet weights fails with a message that names `call`."""
     refusal = AssertionError(f"{call} should not download ImageNet weights: pass encoder_weights=None.")
     return mock.patch("segmentation_models_pytorch.encoders.hf_hub_download", side_effect=refusal)

@@ -178,8 +178,8 @@ WRITTEN = {
     "2.3b": Answer(
         [
             (
-                "**Size**: ResNet-50 has 18 % more parameters, yet VGG-19 needs 3.6 times the multiply-adds: it works"
-                " on large maps for longer.",
+                "**Size**: ResNet-50 has 18 % more parameters, yet VGG-19 needs 3.6 times the multiply-adds: its"
+                " 3 × 3 kernels read all maps, ResNet-50’s bottlenecks reduce the maps first.",
                 "**Shortcuts**: a bottleneck adds its input to its output, so that it only has to learn a correction,"
                 " which is easier to optimise: plain deeper networks end with a higher training error. VGG-19 has "
                 "none.",
@@ -233,7 +233,7 @@ WRITTEN = {
                 "**It does not depend on scale.** A frame with 200 car pixels and one with 20,000 count alike, at any"
                 " resolution, so that frames and models can be compared. (Within a frame, large cars weigh more.)",
                 "**It punishes both kinds of error.** A missed pixel makes the overlap smaller; a false alarm makes "
-                "the union larger and costs a little less. A frame marked as car all over still scores low.",
+                "the union larger and costs less. A frame marked as car all over still scores low.",
                 "**Background does not help.** If 3 % of a frame is car, an empty mask has a pixel accuracy of 97 %, "
                 "but an IoU of 0.",
             )
