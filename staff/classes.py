@@ -24,9 +24,9 @@ def predict_classes(model: nn.Module, image: np.ndarray) -> torch.Tensor:
     """H×W class ids of a normalised 3×H×W image. It is padded to a multiple of 32 by mirroring, and cropped again."""
     height, width = image.shape[1:]
     top, left = (-height % 32) // 2, (-width % 32) // 2
-    padding = (left, -width % 32 - left, top, -height % 32 - top)
-    like = next(model.parameters())
-    logits = model(nn.functional.pad(torch.from_numpy(image)[None].to(like), padding, mode="reflect"))
+    padding = ((0, 0), (top, -height % 32 - top), (left, -width % 32 - left))
+    padded = np.pad(image, padding, mode="reflect")  # torch's refuses to add more than the image has
+    logits = model(torch.from_numpy(padded)[None].to(next(model.parameters())))
     return logits[0, :, top : top + height, left : left + width].argmax(0).cpu()
 
 

@@ -1,6 +1,8 @@
 """The functions that a student writes, against how they are usually written and against the libraries."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import call
 
 import cv2
 import numpy as np
@@ -29,32 +31,20 @@ def sigmoid() -> Iterator[Comparison]:
 
 def softmax() -> Iterator[Comparison]:
     """The textbook's line is not stable: it overflows above 88. Twelve classes, as in CamVid."""
-
-    def library(x: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(x, dim=0)
-
-    yield from activation("softmax", student_code.softmax, textbook_softmax, library, 1 / 2)
+    yield from activation("softmax", student_code.softmax, textbook_softmax, partial(torch.softmax, dim=0), 1 / 2)
 
 
 def activation(row: str, ours: Callable, textbook: Callable, library: Callable, goal: float) -> Iterator[Comparison]:
     generator = torch.Generator().manual_seed(0)
+    ways: dict[str, Callable] = {"forward": call, "forward and backward": gradient}
     for size, number in SIZES.items():
         x = torch.randn(12, number // 12, generator=generator)
-        yield Comparison(
-            row,
-            f"{size}, forward",
-            lambda x=x: ours(x),
-            (Rival("the textbook's line", lambda x=x: textbook(x), goal), Rival("torch", lambda x=x: library(x))),
-        )
-        yield Comparison(
-            row,
-            f"{size}, forward and backward",
-            lambda x=x: gradient(ours, x),
-            (
-                Rival("the textbook's line", lambda x=x: gradient(textbook, x), goal),
-                Rival("torch", lambda x=x: gradient(library, x)),
-            ),
-        )
+        for way, run in ways.items():
+            rivals = (
+                Rival("the textbook's line", partial(run, textbook, x), goal),
+                Rival("torch", partial(run, library, x)),
+            )
+            yield Comparison(row, f"{size}, {way}", partial(run, ours, x), rivals)
 
 
 def gradient(function: Callable, x: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -37,6 +38,11 @@ class Student:
         found = (("sid", self.sid), ("email", self.email), ("name", self.name))
         return [(kind, value.casefold()) for kind, value in found if value]
 
+    def is_same(self, other: "Student") -> bool:
+        """Whether the surest of the keys that both have is equal."""
+        theirs = dict(other.keys)
+        return next((theirs[kind] == value for kind, value in self.keys if kind in theirs), False)
+
 
 @dataclass
 class Entry:
@@ -63,13 +69,10 @@ def read_class(given: Path, scratch: Path, ignored: set[Path]) -> list[Entry]:
     `ValueError` if `given` is a zip that cannot be read.
     """
     damaged: list[Path] = []
-    if given.is_dir():
-        folder = given
-    else:
-        try:
-            folder = _unpack_class(given, scratch / "class", damaged)
-        except Exception as error:  # a damaged zip raises one of a dozen types
-            raise ValueError(f"{printable(str(given))} cannot be read as a zip: {error}") from None
+    try:
+        folder = given if given.is_dir() else _unpack_class(given, scratch, damaged)
+    except Exception as error:  # a damaged zip raises one of a dozen types
+        raise ValueError(f"{printable(str(given))} cannot be read as a zip: {error}") from None
     return _read_folder(folder, scratch, {os.path.realpath(path) for path in ignored}, damaged)
 
 
@@ -83,7 +86,7 @@ def _read_folder(folder: Path, scratch: Path, ignored: set[str], damaged: list[P
     ]
     classes = [path for path in paths if submitters is None and _is_whole_class(path)]
     if classes and classes == paths:
-        folders = [_opened(path, scratch, damaged) for path in paths]
+        folders = [path if os.path.isdir(path) else _unpack_class(path, scratch, damaged) for path in paths]
         return [entry for inner in folders for entry in _read_folder(inner, scratch, ignored, damaged)]
     entries = []
     for path in paths:
@@ -116,20 +119,14 @@ def _is_whole_class(path: Path) -> bool:
         return False
 
 
-def _opened(path: Path, scratch: Path, damaged: list[Path]) -> Path:
-    if os.path.isdir(path):
-        return path
-    return _unpack_class(path, scratch / f"class-{len(list(scratch.iterdir()))}", damaged)
-
-
 def _visible(folder: Path) -> list[Path]:
     """What lies in a folder, without what systems leave behind."""
     return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
 
 
-def _unpack_class(archive: Path, target: Path, damaged: list[Path]) -> Path:
+def _unpack_class(archive: Path, scratch: Path, damaged: list[Path]) -> Path:
     """Unpack a zip, entry by entry: a damaged one is left out. Return the folder with the submissions."""
-    target.mkdir(parents=True)
+    target = Path(tempfile.mkdtemp(dir=scratch))
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             try:

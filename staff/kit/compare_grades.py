@@ -1,5 +1,6 @@
 """Tells what a changed test changed: the difference between two tables that `grade.py --all` wrote."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def _by_student(path: Path) -> dict[tuple[str, str, int], dict]:
         )
     found = {}
     for cells in rows:
-        row = dict(zip(heading, cells, strict=False)) | ({"total": ""} if len(cells) <= heading.index("total") else {})
+        row = dict(itertools.zip_longest(heading, cells[: len(heading)], fillvalue=""))
         key = next((row[name] for name in ("sid", "email", "name", "submission") if row.get(name)), "")
         shown = row.get("name") or row.get("email") or row.get("sid") or row.get("submission") or "?"
         number = sum(1 for other in found if other[1] == key.casefold())

@@ -29,17 +29,12 @@ def write(target: Path, title: str, lines: list[Line], due: datetime | None) -> 
     page = environment.from_string(TEMPLATE.read_text("utf-8")).render(
         title=title,
         totals=_totals(lines),
-        histogram=_histogram([line.results for line in _submissions(graded)]),
+        histogram=_histogram(list({id(line.entry): line.results for line in graded}.values())),  # a group counts once
         tests=_tests(graded),
         students=[(_who(line), gradebook.row_of(line, due), line.results or {}) for line in lines],
         same=_same_files(graded),
     )
     files.write_text(target, page)
-
-
-def _submissions(lines: list[Line]) -> list[Line]:
-    """One line for each submission: a group counts once in what is said of tests."""
-    return list({id(line.entry): line for line in reversed(lines)}.values())[::-1]
 
 
 def _who(line: Line) -> str:

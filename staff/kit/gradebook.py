@@ -139,7 +139,7 @@ def _line(student: Student, entries: list[Entry]) -> Line:
     if not entries:
         return Line(student, None, remark="nothing handed in")
     ordered = sorted(entries, key=_when)
-    named = next((one for one in ordered[-1].students if set(one.keys) & set(student.keys)), student)
+    named = next((one for one in ordered[-1].students if one.is_same(student)), student)
     whole = Student(student.name or named.name, student.sid or named.sid, student.email or named.email)
     return Line(whole, ordered[-1], ordered[:-1])
 
@@ -163,9 +163,7 @@ def row_of(line: Line, due: datetime | None) -> dict:
     notes = [line.remark, UNFINISHED if line.unfinished else ""]
     if line.entry is not None:
         entry = line.entry
-        group = [
-            one.name or one.email or one.sid for one in entry.students if not set(one.keys) & set(line.student.keys)
-        ]
+        group = [one.name or one.email or one.sid for one in entry.students if not one.is_same(line.student)]
         earlier = [f"{one.name} ({show_time(one.handed_in)})" if one.handed_in else one.name for one in line.earlier]
         row |= {
             "submission": entry.name,

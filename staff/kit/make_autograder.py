@@ -13,7 +13,7 @@ import numpy as np
 
 from staff import ROOT
 from staff.files import write_zip
-from staff.kit.autograder.grader import values
+from staff.kit.autograder.grader import submission, values
 
 KIT = ROOT / "staff" / "kit" / "autograder"
 
@@ -37,11 +37,12 @@ def main() -> None:
 
 def sources() -> dict[str, Path]:
     """Return the files of the zip that lie in the repository, by their names in it. Raises FileNotFoundError."""
-    files = {path.relative_to(KIT).as_posix(): path for path in _plain_files(KIT)}
+    files = {"/".join(parts): path for path, parts in submission.plain_files(KIT)}
     files["requirements.txt"] = ROOT / "requirements.txt"
     files["reference.py"] = ROOT / "proj2_code" / "student_code.py"
     sample = ROOT / "data" / "sample"
-    project = [ROOT / "proj2_code" / "utils.py", *_plain_files(sample), *(ROOT / "models" / name for name in WEIGHTS)]
+    project = [path for path, _ in submission.plain_files(sample)]
+    project += [ROOT / "proj2_code" / "utils.py", *(ROOT / "models" / name for name in WEIGHTS)]
     files |= {f"project/{path.relative_to(ROOT).as_posix()}": path for path in project}
     for path in (*files.values(), sample):
         if not path.exists():
@@ -143,14 +144,6 @@ def _masks() -> dict:
         ]
 
     return {"special_masks": scored(special), "random_masks": scored(mixed)}
-
-
-def _plain_files(folder: Path) -> list[Path]:
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
-    ]
 
 
 if __name__ == "__main__":

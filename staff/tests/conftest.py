@@ -14,9 +14,9 @@ from staff import ROOT
 
 
 def pytest_collection_modifyitems(items):
-    """What needs a browser, or all figures drawn, is slow. Files with slow tests come first, so that none runs last."""
+    """What needs a browser, all figures or the autograder is slow. Slow files come first, so that none runs last."""
     for item in items:
-        if {"browser", "figures"} & set(getattr(item, "fixturenames", ())):
+        if {"browser", "figures", "autograder"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

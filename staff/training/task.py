@@ -170,7 +170,7 @@ class SegmentationTask(lightning.LightningModule):
         rest = [p for p in self.network.parameters() if p.requires_grad and id(p) not in known]
         groups = [{"params": encoder, "lr": self.settings.encoder_lr}, {"params": rest, "lr": self.settings.lr}]
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=self.settings.weight_decay)
-        warmup = max(1, min(self.settings.warmup, self.steps // 10))
+        warmup = min(self.settings.warmup, max(1, self.steps // 10))
         schedule = torch.optim.lr_scheduler.SequentialLR(
             optimizer,
             [

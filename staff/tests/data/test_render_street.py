@@ -167,10 +167,6 @@ def test_other_seeds_give_other_scenes(rendered):
 # Exact masks ---------------------------------------------------------------------------------------------------------
 
 
-def draw_car(painter, rng, body, turn):
-    vehicles.draw_car(painter, rng, body, Pose(1.5, 9.0, turn))
-
-
 THINGS = {
     "pedestrian": (PEDESTRIAN, lambda p, rng: people.draw_pedestrian(p, rng, 0.5, 0.12, 7.0)),
     "cyclist": (BICYCLIST, lambda p, rng: people.draw_cyclist(p, rng, 0.5, 7.0, False)),
@@ -201,7 +197,7 @@ def test_label_covers_exactly_what_was_coloured(name):
 @pytest.mark.parametrize("body", BODIES, ids=["hatchback", "saloon", "estate", "suv", "van", "bus"])
 def test_car_mask_is_its_silhouette(body, turn):
     painter = studio()
-    draw_car(painter, np.random.default_rng(5), body, turn)
+    vehicles.draw_car(painter, np.random.default_rng(5), body, Pose(1.5, 9.0, turn))
     mask = painter.canvas[..., 3] > UNLABELLED  # a car has a label of its own
     assert np.array_equal(mask, painted(painter))
     # No slit between two faces: the outside is one region, but for the road seen under the floor.

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from types import SimpleNamespace
 
 import psutil
@@ -17,11 +16,9 @@ from staff import ROOT
 from staff.kit import grade as program
 from staff.kit import grading
 from staff.kit.class_export import parse_time
-from staff.tests.kit.autograder.harness import one_function
+from staff.tests.kit.autograder.harness import one_function, zip_of
 
 GRADE = [sys.executable, "-m", "staff.kit.grade"]
-
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the grader needs fork")
 
 
 def grade(*arguments, check=True, **kwargs):
@@ -34,11 +31,6 @@ def grade(*arguments, check=True, **kwargs):
 def rows_of(table):
     with table.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def zip_of(path, code, name="student_code.py"):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(name, code)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +107,7 @@ def test_a_failure_of_the_autograder_is_told_and_not_kept(tmp_path, monkeypatch,
         grading, "grade_all", lambda _, wanted, jobs: (pair for pair in zip(wanted, grading_of_all, strict=True))
     )
     (tmp_path / "class").mkdir()
-    zip_of(tmp_path / "class" / "a.zip", "x = 1")
+    (tmp_path / "class" / "a.zip").write_bytes(zip_of({"student_code.py": "x = 1"}))
     due = parse_time("2026-10-06 12:00")
     arguments = SimpleNamespace(all=tmp_path / "class", csv=tmp_path / "grades.csv", roster=None, due=due, jobs=1)
     with pytest.raises(SystemExit, match="graded again"):
@@ -133,8 +125,8 @@ def test_class_is_graded_whole_kept_and_graded_again_from_what_was_kept(tmp_path
     folder = tmp_path / "Abgaben"
     folder.mkdir()
     (tmp_path / "good.py").write_bytes(good)
-    zip_of(folder / "a.zip", good)
-    zip_of(folder / "a again.zip", good)
+    for name in ("a.zip", "a again.zip"):
+        (folder / name).write_bytes(zip_of({"student_code.py": good}))
     (folder / "loose.py").write_bytes(good)
     subprocess.run(["tar", "czf", folder / "tar.tar.gz", "-C", tmp_path, "good.py"], check=True)
     (folder / "broken.zip").write_bytes(b"PK\3\4 and no more")
@@ -174,9 +166,9 @@ def test_class_is_graded_whole_kept_and_graded_again_from_what_was_kept(tmp_path
 def test_stopped_run_keeps_what_is_done_leaves_no_process_and_goes_on(tmp_path):
     folder, table, kept = tmp_path / "class", tmp_path / "grades.csv", tmp_path / "grades.results"
     folder.mkdir()
-    zip_of(folder / "a.zip", "")
+    (folder / "a.zip").write_bytes(zip_of({"student_code.py": ""}))
     for name in "bcdefgh":
-        zip_of(folder / f"{name}.zip", f"# {name}\n{one_function()}")
+        (folder / f"{name}.zip").write_bytes(zip_of({"student_code.py": f"# {name}\n{one_function()}"}))
     command = [*GRADE, "--all", folder, "--csv", table, "--jobs", "1"]
     for signals in ([signal.SIGTERM], [signal.SIGINT, signal.SIGINT]):
         before = set(kept.glob("*.json"))

@@ -130,6 +130,15 @@ def test_comparison_shows_points_that_move_under_an_equal_total_and_new_tests(tm
     assert "Bo: none → 20" in report
 
 
+def test_comparison_reads_rows_whose_last_cells_a_spreadsheet_dropped(tmp_path):
+    for name, points in (("old.csv", (7, 0, 5)), ("new.csv", (0, 7, 5))):
+        table(tmp_path / name, [line("Bo", None, "2"), line("Ana", points, "1")])
+        rows = (tmp_path / name).read_text("utf-8-sig").splitlines()
+        (tmp_path / name).write_text("\n".join(row.rstrip(",") for row in rows), "utf-8")
+    report = compare_grades.compare(tmp_path / "old.csv", tmp_path / "new.csv")
+    assert "Ana: 12 → 12 (+0)" in report and "1.1 TO-DO 1: sigmoid · test 1.1: 7 → 0" in report
+
+
 @pytest.mark.parametrize("content", [b"", b"name,points\nAna,3\n", b"\x00\x01\x02"])
 def test_comparison_names_the_file_that_is_no_table(tmp_path, content):
     table(tmp_path / "new.csv", [line("Ana", (7, 8, 5), "1")])
@@ -185,6 +194,12 @@ def test_group_counts_once_and_all_of_it_is_named(tmp_path):
     grade_page.write(tmp_path / "grades.html", "grades", lines, None)
     text = " ".join(Page(tmp_path / "grades.html").text.split())
     assert "1 of 2" in text and "2 × Expected 0.5, got 0.25. Ana, Chen" in text
+
+
+def test_namesakes_in_a_group_are_two(tmp_path):
+    one, other = Student("Li Wei", "1"), Student("Li Wei", "2")
+    rows = [gradebook.row_of(Line(student, Entry("a", students=[one, other])), None) for student in (one, other)]
+    assert [(row["sid"], row["group"]) for row in rows] == [("1", "Li Wei"), ("2", "Li Wei")]
 
 
 def test_discrimination_is_the_point_biserial_correlation():

@@ -17,18 +17,8 @@ import pytest
 from staff import ROOT
 from staff.files import write_zip
 from staff.kit import make_starter
+from staff.tests.code.notebook_cells import TODO_OF_TEST
 
-TODO_OF_TEST = {
-    "test_sigmoid": "TO-DO 1: sigmoid",
-    "test_softmax": "TO-DO 2: softmax",
-    "test_final_seg_range": "TO-DO 3: apply_mask_to_image",
-    "test_final_seg_values": "TO-DO 3: apply_mask_to_image",
-    "test_load_FPN_resnet50": "TO-DO 4: load_FPN_resnet50",
-    "test_IoU1": "TO-DO 5: IoU",
-    "test_IoU2": "TO-DO 5: IoU",
-    "test_applyIoU": "TO-DO 6: applyIoU",
-    "test_compare_psp_fpn": "TO-DO EC: compare_psp_fpn",
-}
 # Blank lines, closing brackets, `return scores`, `raise ValueError(`, and an idiom that the given code shows as well.
 TRIVIAL = re.compile(r"[^\w]*|return \w+|raise \w+\(|with utils\.evaluation_mode\(model\):")
 

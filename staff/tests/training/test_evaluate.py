@@ -119,16 +119,11 @@ def claimed() -> list[dict]:
 
 
 @pytest.mark.slow
-def test_the_models_score_on_the_sample_what_their_card_says(claimed, tmp_path):
-    rows = evaluate.evaluate_all(*model_card.SETS["sample"], tmp_path)
-    expected = {(row["model"], row["frame"]): float(row["iou"]) for row in claimed if row["set"] == "sample"}
-    assert {(row["model"], row["frame"]): float(row["iou"]) for row in rows} == pytest.approx(expected, abs=0.005)
-
-
-@pytest.mark.slow
-def test_the_models_score_on_the_test_frames_what_their_card_says(claimed, camvid_dir, tmp_path):
-    rows = evaluate.evaluate_all(camvid_dir / "test", camvid_dir / "testannot", tmp_path)
-    expected = {(row["model"], row["frame"]): float(row["iou"]) for row in claimed if row["set"] == "test"}
+@pytest.mark.parametrize("name", ["sample", "test"])
+def test_the_models_score_what_their_card_says(claimed, name, request, tmp_path):
+    folder = request.getfixturevalue("camvid_dir") if name == "test" else ROOT / "data" / "sample"
+    rows = evaluate.evaluate_all(folder / "test", folder / "testannot", tmp_path)
+    expected = {(row["model"], row["frame"]): float(row["iou"]) for row in claimed if row["set"] == name}
     assert {(row["model"], row["frame"]): float(row["iou"]) for row in rows} == pytest.approx(expected, abs=0.005)
 
 

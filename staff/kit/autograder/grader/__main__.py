@@ -111,13 +111,13 @@ def _fail_all(results: Results, message: str) -> None:
 
 
 def _preload(found: submission.Submission, source: Path) -> list[str]:
-    mentioned = [name for name in PRELOAD if found.mentions(name.partition(".")[0])]
-    if found.mentions("utils"):
-        own = (source / "project" / "proj2_code" / "utils.py").read_text(encoding="utf-8")
-        mentioned += [name for name in PRELOAD if name in own and name not in mentioned]
-    if found.mentions("torch.compile"):
-        mentioned.append("torch._inductor.compile_fx")  # two seconds, which every worker would spend again
-    return ["torch", *mentioned]
+    code = list(found.files.values())
+    if any(b"utils" in content for content in code):
+        code.append((source / "project" / "proj2_code" / "utils.py").read_bytes())
+    wanted = [name for name in PRELOAD if any(name.partition(".")[0].encode() in content for content in code)]
+    if any(b"torch.compile" in content for content in code):
+        wanted.append("torch._inductor.compile_fx")  # two seconds, which every worker would spend again
+    return ["torch", *wanted]
 
 
 def _spare_uid() -> int:

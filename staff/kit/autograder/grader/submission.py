@@ -35,10 +35,6 @@ class Submission:
     files: dict[PurePosixPath, bytes]
     notes: list[str] = field(default_factory=list)
 
-    def mentions(self, word: str) -> bool:
-        """Whether the word is anywhere in the files."""
-        return any(word.encode() in content for content in self.files.values())
-
 
 @dataclass(frozen=True)
 class Candidate:

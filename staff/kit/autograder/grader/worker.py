@@ -28,12 +28,12 @@ LARGEST_TRACED = 5000
 def run(request: dict, project: Path, send: int) -> None:
     """Answer one request in two frames: how importing the submission went, and what its function gave on every case."""
     student, imported = _import(project, request)
-    _send(send, imported)
+    _send(send, dumps(imported))
     try:
-        answer = _answer(request, student, project) if student and request["function"] else {}
-    except BaseException as error:
-        answer = {"error": _describe_error(error)}
-    _send(send, answer)
+        frame = dumps(_answer(request, student, project) if student and request["function"] else {})
+    except BaseException as error:  # also of an answer that cannot be written, such as an int of a million digits
+        frame = dumps({"error": _describe_error(error)})
+    _send(send, frame)
 
 
 def settle_in(project: Path, home: Path) -> None:
@@ -47,8 +47,7 @@ def settle_in(project: Path, home: Path) -> None:
     sys.path[:1] = [str(project / CODE), str(project)]
 
 
-def _send(send, answer):
-    frame = dumps(answer)
+def _send(send, frame):
     while frame:
         frame = frame[os.write(send, frame) :]
 

@@ -30,13 +30,9 @@ def _tensor(mask):
     return mask if isinstance(mask, Tensor) else Tensor(np.asarray(mask))
 
 
-def _float32(values):
-    return np.array(values, np.float32)
-
-
 @test("test_IoU1", 5, visible=True)
 def counted(student):
-    predict, target = _float32([[1, 1, 1, 0], [1, 0, 0, 0]]), _float32([[0, 1, 1, 1], [0, 0, 0, 0]])
+    predict, target = np.float32([[1, 1, 1, 0], [1, 0, 0, 0]]), np.float32([[0, 1, 1, 1], [0, 0, 0, 0]])
     _check(
         student,
         [
@@ -49,7 +45,7 @@ def counted(student):
 
 @test("test_IoU2", 4, visible=True)
 def probabilities(student):
-    predict, target = _float32([[0.9, 0.6, 0.51], [0.4, 0.5, 0.1]]), _float32([[1, 0, 1], [1, 1, 0]])
+    predict, target = np.float32([[0.9, 0.6, 0.51], [0.4, 0.5, 0.1]]), np.float32([[1, 0, 1], [1, 1, 0]])
     empty = np.zeros((2, 3), np.float32)
     _check(
         student,
@@ -73,7 +69,7 @@ def random(student):
 
 @test("N×1 masks and other dtypes", 2)
 def dtypes(student):
-    column, other = _float32([[1], [1], [0], [1], [0]]), _float32([[1], [0], [0], [1], [1]])
+    column, other = np.float32([[1], [1], [0], [1], [0]]), np.float32([[1], [0], [0], [1], [1]])
     inputs = [
         ("two 5×1 masks", column, other, 0.5),
         ("two 1×5 masks", column.T.copy(), other.T.copy(), 0.5),
@@ -107,6 +103,6 @@ def refusals(student):
 
 @test("leaves its inputs as they were", 1)
 def unmodified(student):
-    predict, target = _float32([[0.2, 0.7], [0.9, 0.4]]), _float32([[0, 1], [0, 1]])
+    predict, target = np.float32([[0.2, 0.7], [0.9, 0.4]]), np.float32([[0, 1], [0, 1]])
     for outcome in _check(student, [("probabilities with a mask", predict, target, 1 / 3)]):
         expect_unmodified(outcome)

@@ -36,18 +36,14 @@ def _check(student, inputs, tolerance=1e-5):
     return outcomes
 
 
-def _float32(values):
-    return np.array(values, np.float32)
-
-
 @test("test_sigmoid", 7, visible=True)
 def values(student):
     _check(
         student,
         {
-            "[-2, -1, 0, 1, 2]": _float32([-2, -1, 0, 1, 2]),
-            "a 5×1 tensor": _float32([[-2], [-1], [0], [1], [2]]),
-            "[-200, 200]": _float32([-200, 200]),
+            "[-2, -1, 0, 1, 2]": np.float32([-2, -1, 0, 1, 2]),
+            "a 5×1 tensor": np.float32([[-2], [-1], [0], [1], [2]]),
+            "[-200, 200]": np.float32([-200, 200]),
         },
     )
 
@@ -78,12 +74,12 @@ def dtypes(student):
 @test("extreme values", 2)
 def extremes(student):
     x = [-np.inf, -1e30, -1e4, -800, -104, -89, -88, 88, 89, 104, 800, 1e4, 1e30, np.inf]
-    _check(student, {"values from -inf to inf": _float32(x)}, tolerance=1e-7)
+    _check(student, {"values from -inf to inf": np.float32(x)}, tolerance=1e-7)
 
 
 @test("gradient", 1)
 def gradient(student):
-    x = _float32([-1e4, -800, -100, -2, 0, 2, 100, 800, 1e4])
+    x = np.float32([-1e4, -800, -100, -2, 0, 2, 100, 800, 1e4])
     (outcome,) = student.call(
         "sigmoid", [Case("sigmoid of values from -1e4 to 1e4", (Tensor(x),), grad=True, hint=HINT)]
     )
@@ -93,5 +89,5 @@ def gradient(student):
 
 @test("leaves its input as it was", 1)
 def unmodified(student):
-    for outcome in _check(student, {"a 3×2 tensor": _float32([[-5, 5], [0, 1], [9, -9]])}):
+    for outcome in _check(student, {"a 3×2 tensor": np.float32([[-5, 5], [0, 1], [9, -9]])}):
         expect_unmodified(outcome)

@@ -40,13 +40,9 @@ def _check(student, inputs):
     return outcomes
 
 
-def _float32(values):
-    return np.array(values, np.float32)
-
-
 @test("test_softmax", 7, visible=True)
 def values(student):
-    row = _float32([0, 1, 2, 3, -1])
+    row = np.float32([0, 1, 2, 3, -1])
     scores = np.stack([row, np.zeros(5, np.float32)], axis=1)
     _check(
         student,
@@ -93,10 +89,10 @@ def extremes(student):
     _check(
         student,
         [
-            ("[1e4, 1e4 - 1, -1e4]", _float32([1e4, 9999, -1e4]), None),
-            ("[-1e4, -1e4 - 1, -1e4]", _float32([-1e4, -10001, -1e4]), None),
-            ("[0, -inf, 2]", _float32([0, -np.inf, 2]), None),
-            ("rows of which one is large", _float32([[0, 1], [5e3, 5e3 + 2]]), 1),
+            ("[1e4, 1e4 - 1, -1e4]", np.float32([1e4, 9999, -1e4]), None),
+            ("[-1e4, -1e4 - 1, -1e4]", np.float32([-1e4, -10001, -1e4]), None),
+            ("[0, -inf, 2]", np.float32([0, -np.inf, 2]), None),
+            ("rows of which one is large", np.float32([[0, 1], [5e3, 5e3 + 2]]), 1),
         ],
     )
 
@@ -105,7 +101,7 @@ def extremes(student):
 def gradient(student):
     inputs = {"[0, 1, -inf]": [0, 1, -np.inf], "[1e4, 0, -1e4]": [1e4, 0, -1e4]}
     cases = [
-        Case(f"softmax of {label}", (Tensor(_float32(x)),), grad=True, hint=OVERFLOW) for label, x in inputs.items()
+        Case(f"softmax of {label}", (Tensor(np.float32(x)),), grad=True, hint=OVERFLOW) for label, x in inputs.items()
     ]
     for outcome in student.call("softmax", cases):
         expect_values(outcome, reference(outcome.case.args[0].array, 0))
@@ -115,6 +111,6 @@ def gradient(student):
 
 @test("leaves its input as it was", 1)
 def unmodified(student):
-    x = _float32([[3, 1], [2, 9], [-4, 0]])
+    x = np.float32([[3, 1], [2, 9], [-4, 0]])
     for outcome in _check(student, [("a 3×2 tensor", x, None), ("a 3×2 tensor, dim 1,", x, 1)]):
         expect_unmodified(outcome)

@@ -126,11 +126,3 @@ def tar_gz(files):
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
-
-
-def read_if_there(path):
-    """The text of a file of /proc, whose process may have ended."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

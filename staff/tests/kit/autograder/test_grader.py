@@ -18,14 +18,6 @@ from staff.tests.kit.autograder.harness import (
     run,
 )
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.name == "nt", reason="Gradescope runs on Linux; the grader needs fork"),
-]
-
-
-# The grader itself
-
 
 def test_a_failing_grader_blames_nobody(gradescope):
     root = gradescope({"student_code.py": code()})

@@ -1,6 +1,5 @@
 """Graded by the real zip: right solutions in unusual styles, and unusual surroundings, earn all their points."""
 
-import os
 import subprocess
 import sys
 
@@ -10,11 +9,6 @@ from staff import ROOT
 from staff.kit.autograder.grader import archives, processes
 from staff.tests.kit.autograder import harness
 from staff.tests.kit.autograder.harness import FULL, ONE, SUBMISSIONS, one_function, zip_of
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.name == "nt", reason="Gradescope runs on Linux; the grader needs fork"),
-]
 
 UTILS = (ROOT / "proj2_code" / "utils.py").read_text("utf-8")
 ADDED = "\n\ndef added():\n    return 1\n"  # to a student's own utils.py

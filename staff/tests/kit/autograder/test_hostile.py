@@ -3,14 +3,7 @@
 import os
 from pathlib import Path
 
-import pytest
-
 from staff.tests.kit.autograder.harness import GOOD, LOADED, code
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.name == "nt", reason="Gradescope runs on Linux; the grader needs fork"),
-]
 
 
 def test_what_takes_too_much_is_stopped_and_nothing_stays(autograder, grade):
