@@ -107,8 +107,8 @@ def _size_against_score(scores: Scores) -> Paragraphs:
         "ResNet-50 has 18 % more parameters. " + _verdict(scores, FPN_VGG19, FPN_RESNET50),
         "**Two models cannot show a rule**, least of all two that were trained differently "
         "(models/README.md). How the parameters are arranged counts, too (resolution, depth, shortcuts).",
-        "**Parameters are not cost either**: the smaller VGG-19 needs 3.6 times the multiply-adds, since its 3 × 3 "
-        f"convolutions have many channels. Some parameters never run: layer3 and layer4 of smp’s PSPNet, {IDLE}.",
+        "**Parameters are not cost either**: the smaller VGG-19 needs 3.6 times the multiply-adds: its 3 × 3 "
+        f"kernels read all maps. Some parameters never run: layer3 and layer4 of smp’s PSPNet, {IDLE}.",
     )
 
 
