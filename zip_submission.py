@@ -21,7 +21,7 @@ CODE = ROOT / "proj2_code"
 FILES = ("student_code.py", "utils.py")
 LARGEST_FILE = 10 * 2**20  # bytes; a larger file is not graded
 CANNOT_RUN = "cannot be run, so nothing in it would get points"
-MARK = b"proj2 submission"  # the archive comment by which an earlier zip of this program is known
+MARK = b"proj2 submission"  # the archive comment that marks a zip of this program
 
 
 def read_files() -> dict[str, bytes]:
@@ -92,14 +92,14 @@ def local_imports(tree: ast.Module) -> list[str]:
     return sorted(found - {*FILES, *(f"proj2_code/{name}" for name in FILES)})
 
 
-# Half a second where many packages are installed, and two files ask.
+# Cached: it can take half a second, and is needed for both files.
 modules_of_packages = cache(metadata.packages_distributions)
 
 
 def extra_imports(tree: ast.Module) -> list[str]:
     """The modules a program imports from packages that are installed here beyond requirements.txt.
 
-    None in an environment that lacks some of requirements.txt: there, its other packages tell nothing.
+    Empty if a package of requirements.txt is missing here: then this is not the project's environment.
     """
     if not (ROOT / "requirements.txt").is_file():
         return []
@@ -127,7 +127,7 @@ def package_name(requirement: str) -> str:
 
 
 def files_named(tree: ast.Module) -> list[str]:
-    """Files beside student_code.py, and absolute paths of this machine, that a program has in its strings."""
+    """Files beside student_code.py, and absolute paths on this machine, that occur in a program's strings."""
     found = set()
     for text in (node.value for node in ast.walk(tree) if is_text(node)):
         if not text or len(text) > 250 or "\n" in text or "\0" in text:
@@ -140,7 +140,7 @@ def files_named(tree: ast.Module) -> list[str]:
 
 
 def needs_gpu(tree: ast.Module) -> bool:
-    """Whether a program moves things to a graphics card without asking whether there is one."""
+    """Whether a program uses a graphics card without checking that there is one."""
     attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     devices = {node.value.partition(":")[0] for node in ast.walk(tree) if is_text(node)}
     calls = {node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and hasattr(node.func, "attr")}

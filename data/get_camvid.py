@@ -29,9 +29,9 @@ DATA = Path(__file__).resolve().parent
 TARGET, REGISTRY = DATA / "CamVid", DATA / "camvid_registry.txt"
 COMMIT = "bb68b64e72cb004b3ed927fee0f5624dd8097498"
 HANDOUT_FRAMES = ("0001TP_009780", "Seq05VD_f03030", "Seq05VD_f04110")
-MAX_FAULTS = 8  # the download stops after so many failed files
+MAX_FAILURES = 8  # the download stops after so many failed files
 
-# What to do about a connection error with this word in it; the first that fits.
+# A word in the error message -> what to do about it. The first word that occurs counts.
 SETTINGS = {
     "SOCKS": "Install PySocks (pip install pysocks), or unset the proxy (ALL_PROXY, HTTPS_PROXY).",
     "certificate": "If a proxy here has its own certificate, set REQUESTS_CA_BUNDLE to its .pem file.",
@@ -96,10 +96,10 @@ def mismatch(path, digest):
     return None if right else "has a wrong checksum (SHA-256)"
 
 
-def listed(faults):
-    """The first faults, one a line."""
-    more = [f"... and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
-    return "\n".join(f"  {line}" for line in [*faults[:MAX_FAULTS], *more])
+def listed(failures):
+    """The first failures, one a line."""
+    more = [f"... and {len(failures) - MAX_FAILURES} more"] if len(failures) > MAX_FAILURES else []
+    return "\n".join(f"  {line}" for line in [*failures[:MAX_FAILURES], *more])
 
 
 @contextlib.contextmanager
@@ -145,7 +145,7 @@ def reason(error):
     if response is not None:
         return f"the server answered {response.status_code} {response.reason}"
     if "hash of downloaded file" in words:
-        return "what came has a wrong checksum (SHA-256) and was rejected"
+        return "the downloaded file has a wrong checksum (SHA-256) and was rejected"
     if "timed out" in words and "roxy" not in words:
         return "the connection stalled"
     if "Connection broken" in words or "Connection aborted" in words:
@@ -159,7 +159,7 @@ def download(names, registry, target, source):
     """Fetch `names` from `source` into `target`, with one progress bar.
 
     Raises:
-        DataError: the server is not there, or files failed. Files that arrived whole stay, nothing else does.
+        DataError: no server answers, or files failed. Complete files are kept, partial ones are deleted.
     """
     import pooch
     import requests
@@ -173,7 +173,7 @@ def download(names, registry, target, source):
         raise DataError(f"no connection to {source.base_url} ({why}).\n{setting}\n{source.advice}") from None
 
     def fetch(name):
-        if stopped.is_set() or len(faults) >= MAX_FAULTS:
+        if stopped.is_set() or len(failures) >= MAX_FAILURES:
             return
         try:
             file, place = Path(cache.fetch(name, downloader=http)), target / destination(name)
@@ -183,13 +183,13 @@ def download(names, registry, target, source):
             with bar.get_lock():  # two threads may count at the same moment
                 bar.update()
         except (requests.RequestException, ValueError) as error:
-            faults.append(f"{name}: {reason(error)}")
+            failures.append(f"{name}: {reason(error)}")
         except Exception:  # such as a full disk
             stopped.set()
             raise
 
     pooch.get_logger().setLevel("WARNING")
-    http, faults, stopped = pooch.HTTPDownloader(timeout=source.timeout), [], threading.Event()
+    http, failures, stopped = pooch.HTTPDownloader(timeout=source.timeout), [], threading.Event()
     # The threads of a ThreadPool are daemons: a stalled one cannot hold up Ctrl-C, as in a ThreadPoolExecutor.
     with (
         temp_folder(target) as folder,
@@ -206,10 +206,10 @@ def download(names, registry, target, source):
             work.get()
         finally:
             stopped.set()
-            work.wait(1)  # a thread at work would make its folder anew
-    if faults:
+            work.wait(1)  # a running thread could create its folder again
+    if failures:
         raise DataError(
-            f"{bar.n} of {len(names)} files arrived from {source.base_url}, but\n{listed(faults)}\n{source.advice}"
+            f"{bar.n} of {len(names)} files arrived from {source.base_url}, but\n{listed(failures)}\n{source.advice}"
         )
 
 
@@ -219,7 +219,7 @@ def get(names, registry, target, source, folder=None, strict=False):
     Args:
         names: names from `registry` ({name: SHA-256}), with forward slashes.
         folder: where the same files may lie on this machine, as they are published or as this program lays them out.
-        strict: whether that folder has to have them all; else what it lacks is downloaded.
+        strict: whether that folder must hold all of them; otherwise missing ones are downloaded.
 
     Raises:
         DataError: with the message for the user.
@@ -231,16 +231,17 @@ def get(names, registry, target, source, folder=None, strict=False):
             name: next(filter(Path.exists, [folder / name, folder / destination(name)]), folder / name)
             for name in missing
         }
-        faults = {name: wrong for name in missing if (wrong := mismatch(origins[name], registry[name]))}
-        lines = f"not all is right in {folder}:\n" + listed([f"{name} {wrong}" for name, wrong in faults.items()])
-        if faults and strict:
+        mismatches = {name: wrong for name in missing if (wrong := mismatch(origins[name], registry[name]))}
+        lines = listed([f"{name} {wrong}" for name, wrong in mismatches.items()])
+        lines = f"some files are missing or wrong in {folder}:\n{lines}"
+        if mismatches and strict:
             raise DataError(lines if folder.is_dir() else f"{folder} is not a folder.")
-        if faults:
+        if mismatches:
             print(f"{source.title}: {lines}\nThese files are downloaded instead.")
         with temp_folder(target) as temporary:
-            for name in origins.keys() - faults.keys():
+            for name in origins.keys() - mismatches.keys():
                 counts[f"{place(origins[name], target / destination(name), temporary)} {folder}"] += 1
-        missing = list(faults)
+        missing = list(mismatches)
     if missing:
         download(missing, registry, target, source)
         counts["downloaded"] = len(missing)

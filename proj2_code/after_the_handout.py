@@ -75,7 +75,7 @@ def show_classes(image, true_map, class_map, largest):
 
 
 def _write_names(ax, class_map):
-    """Write the name of each larger class where its region is widest: not everybody tells twelve colours apart."""
+    """Write the name of each larger class where its region is widest: not everybody can distinguish twelve colours."""
     for k, name in enumerate(utils.CLASSES):
         region = np.pad(class_map == k, 1).astype(np.uint8)
         distance = cv2.distanceTransform(region, cv2.DIST_L2, 3)[1:-1, 1:-1]  # to the nearest pixel of another class
@@ -155,7 +155,7 @@ def threshold_html(image, logits, probabilities, true_mask):
 def _threshold_data(image, logits, probabilities, true_mask):
     """What the figure's JavaScript needs, as a dict for JSON."""
     scale = 10  # logits from -12.8 to 12.7 in steps of a tenth; beyond, the probability is 0 or 1 in five decimals
-    # How many of the thresholds lie below the probability: exact, where rounding it to 8 bits would not be.
+    # Store how many thresholds lie below the probability: this is exact, rounding it to 8 bits is not.
     level = torch.bucketize(probabilities.contiguous(), THRESHOLDS)
     logit = (logits * scale + 128).round().clamp(0, 255)
     maps = torch.cat([level, logit, 255 * torch.as_tensor(true_mask)]).to(torch.uint8).numpy()  # 3H×W
@@ -223,7 +223,7 @@ def write_scenes(render, seeds):
     return frames, masks
 
 
-_KEPT = []  # a TemporaryDirectory is removed when nobody holds it any more
+_KEPT = []  # Python deletes a TemporaryDirectory as soon as no variable holds it
 
 
 def milestones(steps):

@@ -1,7 +1,8 @@
 """The project's functions, in the order of the notebook: TO-DO 1 to 6 and the extra credit.
 
-Part 1 turns numbers into probabilities and colours an image by its mask. Part 2 loads the three networks. Part 3 and
-the extra credit measure how good their masks are. Given code is in `utils.py`. Training is no part of this file.
+Part 1 turns numbers into probabilities and colours an image by its mask. Part 2 loads the two FPNs. Part 3 measures
+how good their masks are. The extra credit adds the PSPNet. Given code is in `utils.py`. Training is not in this
+file.
 """
 
 import sys
@@ -35,12 +36,8 @@ def create_vis_dataset():
 
 def create_test_dataset(encoder_name="resnet50"):
     """Return the test frames prepared for a network with this encoder: 3×384×480 and 1×384×480, class car."""
-    return utils.Dataset(
-        *utils.get_test_dirs(),
-        classes=["car"],
-        augmentation=utils.get_validation_augmentation(),
-        preprocessing=utils.get_preprocessing(utils.get_preprocessing_fn(encoder_name)),
-    )
+    preprocessing = utils.get_preprocessing(utils.get_preprocessing_fn(encoder_name))
+    return utils.Dataset(*utils.get_test_dirs(), ["car"], utils.get_validation_augmentation(), preprocessing)
 
 
 # ---- Part 1: image segmentation --------------------------------------------------------------------------------------
@@ -123,7 +120,7 @@ def apply_mask_to_image(image, mask):
         raise ValueError("The mask holds other values than 0 and 1: round a predicted mask first.")
     # A copy, so that the argument stays as it is. uint8 counts modulo 256: 200 + 255 would be 199.
     result = image.to(torch.int64, copy=True)
-    result[..., :1].add_(masked.to(image.device), alpha=255)  # only red changes; computing 255 * masked would take longer
+    result[..., :1].add_(masked.to(image.device), alpha=255)  # only red changes; computing 255 * masked is slower
     return result.clamp_(0, 255)
     ### END SOLUTION
 
@@ -134,8 +131,7 @@ def apply_mask_to_image(image, mask):
 def load_FPN_vgg19():
     """Given: return the Feature Pyramid Network with a VGG-19 encoder, trained and in evaluation mode.
 
-    One class, sigmoid output; weights from `models/vgg19_best_model_weights.pt`. Errors are those of
-    `utils.load_weights`.
+    One class, sigmoid output; weights from `models/vgg19_best_model_weights.pt`. Errors: see `utils.load_weights`.
     """
     # All weights come from the file. So smp must not download any (None), and none are made at random ("meta").
     with torch.device("meta"):
@@ -154,20 +150,6 @@ def load_FPN_resnet50():
     with torch.device("meta"):  # without random weights, since all come from the file
         model = smp.FPN(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
     return utils.load_weights(model, "resnet50_best_model_weights.pt")
-    ### END SOLUTION
-
-
-def load_PSP_resnet50():
-    """Return the Pyramid Scene Parsing Network with a ResNet-50 encoder, trained and in evaluation mode.
-
-    `smp.PSPNet`; smp's encoder name is `resnet50`; one class, sigmoid output; weights from
-    `models/pspnet_resnet50_best_model_weights.pt`. No network access. Errors are those of `utils.load_weights`.
-    """
-    # TO-DO EC: load_PSP_resnet50
-    ### BEGIN SOLUTION
-    with torch.device("meta"):  # without random weights, since all come from the file
-        model = smp.PSPNet(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
-    return utils.load_weights(model, "pspnet_resnet50_best_model_weights.pt")
     ### END SOLUTION
 
 
@@ -243,13 +225,11 @@ def applyIoU(model, dataset):
         for i in tqdm(range(len(dataset)), desc="IoU", delay=10, leave=False):
             image, target = dataset[i]  # 3×H×W, 1×H×W
             if image.shape[-2:] != target.shape[-2:]:
-                raise ValueError(
-                    f"Pair {i} is {tuple(image.shape)} and {tuple(target.shape)}, not 3×H×W and 1×H×W: "
-                    "give the data set a preprocessing."
-                )
+                shapes = f"{tuple(image.shape)} and {tuple(target.shape)}, not 3×H×W and 1×H×W"
+                raise ValueError(f"Pair {i} is {shapes}: give the data set a preprocessing.")
             x = utils.as_tensor(image).unsqueeze(0).to(like)  # 1×3×H×W
             with torch.inference_mode():
-                # Channels-last keeps the channels of a pixel together in memory: the same sums, sooner.
+                # Channels-last stores the channels of a pixel together: the same result, but faster.
                 prediction = model(x.clone(memory_format=torch.channels_last))  # 1×1×H×W
             scores.append(IoU(prediction[0].cpu(), target))
     return scores
@@ -257,6 +237,20 @@ def applyIoU(model, dataset):
 
 
 # ---- Extra credit: the Pyramid Scene Parsing Network -----------------------------------------------------------------
+
+
+def load_PSP_resnet50():
+    """Return the Pyramid Scene Parsing Network with a ResNet-50 encoder, trained and in evaluation mode.
+
+    `smp.PSPNet`; smp's encoder name is `resnet50`; one class, sigmoid output; weights from
+    `models/pspnet_resnet50_best_model_weights.pt`. No network access. Errors are those of `utils.load_weights`.
+    """
+    # TO-DO EC: load_PSP_resnet50
+    ### BEGIN SOLUTION
+    with torch.device("meta"):  # without random weights, since all come from the file
+        model = smp.PSPNet(encoder_name="resnet50", encoder_weights=None, classes=1, activation="sigmoid")
+    return utils.load_weights(model, "pspnet_resnet50_best_model_weights.pt")
+    ### END SOLUTION
 
 
 def compare_psp_fpn(test_dataset):

@@ -58,7 +58,7 @@ trucks and buses.
 """
 
 ERROR_COLOURS = {"hit": (0, 158, 115), "missed": (230, 159, 0), "false alarm": (204, 60, 160)}
-"""RGB colours of `error_map`, told apart by colour-blind eyes too (after Okabe and Ito, 2008)."""
+"""RGB colours of `error_map`; colour-blind people can distinguish them too (after Okabe and Ito, 2008)."""
 
 MAX_FEATURE_MAPS = 64
 
@@ -128,6 +128,8 @@ class Dataset(torch.utils.data.Dataset):
         return len(self.names)
 
     def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[k] for k in range(len(self))[i]]
         image, mask = self._augmented(i)
         if self.preprocessing:
             prepared = self.preprocessing(image=image, mask=mask)
@@ -152,7 +154,7 @@ class Dataset(torch.utils.data.Dataset):
         if ids.shape != image.shape[:2]:
             raise ValueError(
                 f"{self.masks_fps[i]} is {_size(ids)} and its frame {self.images_fps[i]} is {_size(image)}: "
-                "a mask needs the size of its frame."
+                "save the mask in the size of its frame."
             )
         mask = np.stack([ids == value for value in self.class_values], axis=-1).astype(np.float32)  # H×W×C
         if self.augmentation:
@@ -181,7 +183,7 @@ def _visible_files(folder):
         return []
     left_behind = {"thumbs.db", "desktop.ini"}
     visible = [f for f in folder.iterdir() if not f.name.startswith(".") and f.name.lower() not in left_behind]
-    # Not by the paths: on Windows they sort without regard to case, and macOS may write É as E and an accent.
+    # Sort by name, not by path: Windows sorts paths regardless of case, and macOS may store É as E plus an accent.
     return sorted((f for f in visible if f.is_file()), key=lambda f: unicodedata.normalize("NFC", f.name))
 
 
@@ -202,7 +204,12 @@ def _files_by_stem(folder):
 
 def _decode(path, flags):
     # cv2.imread cannot open every path on Windows (accents), and says nothing when a file is missing.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}: check the name, or put the file back.") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): allow reading it, or replace it.") from error
     image = cv2.imdecode(data, flags) if data.size else None
     if image is None:
         raise ValueError(
@@ -215,18 +222,20 @@ def _decode(path, flags):
 def _read_ids(path):
     """Read a mask as H×W class ids. Refuses files whose pixels may be something else than ids, such as colours."""
     ids = _decode(path, cv2.IMREAD_UNCHANGED)
-    with Image.open(path) as header:
-        kind = f"{header.format} in mode {header.mode}"
-        exact = header.format in ("PNG", "TIFF", "BMP", "PPM") and header.mode in ("L", "I", "I;16", "I;16B")
+    try:
+        with Image.open(path) as header:
+            kind = f"{header.format} in mode {header.mode}"
+            exact = header.format in ("PNG", "TIFF", "BMP", "PPM") and header.mode in ("L", "I", "I;16", "I;16B")
+    except OSError:  # a format that OpenCV alone knows
+        kind, exact = f"a {path.suffix} file", False
     if not exact or ids.ndim != 2 or ids.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"{path} does not hold plain class ids ({kind}): save masks as PNG with one grey channel of 8 or 16 bits, "
             "each pixel the id of its class, without a palette."
         )
     if ids.max() >= len(CLASSES):
-        raise ValueError(
-            f"{path} holds the id {ids.max()}, but the ids of CamVid's classes are 0 to {len(CLASSES) - 1}."
-        )
+        known = f"0 to {len(CLASSES) - 1}"
+        raise ValueError(f"{path} holds the id {ids.max()}, but CamVid's are {known}: relabel it, or remove it.")
     return ids
 
 
@@ -402,7 +411,7 @@ def _describe(model):
 
 
 def _difference(expected, found):
-    """Say in a few words what keeps the tensors found from being those expected; empty if nothing does."""
+    """Describe how the tensors found differ from those expected; empty if they do not."""
     missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
     shapes = {name: (tuple(found[name].shape), tuple(expected[name].shape)) for name in expected.keys() & found.keys()}
     unequal = sorted(name for name, (has, needs) in shapes.items() if has != needs)

@@ -9,6 +9,7 @@ confusion matrix (`confusion.csv`).
 """
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -29,20 +30,23 @@ from staff.models import NETWORKS
 def build_metrics() -> MetricCollection:
     """Scores of one frame when called with its masks; of all frames, their pixels summed, from `compute`.
 
-    IoU is 1 where there was nothing to find and nothing was found; precision is 1 where nothing was found, recall
-    where there was nothing to find.
+    IoU is 1 if both masks are empty, precision is 1 if the predicted one is, recall is 1 if the true one is.
     """
     kinds = {"iou": BinaryJaccardIndex, "precision": BinaryPrecision, "recall": BinaryRecall}
     return MetricCollection({name: kind(zero_division=1, validate_args=False) for name, kind in kinds.items()})
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, dataset: utils.Dataset, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """(predicted, true) masks of one pair, H×W bool."""
-    image, mask = dataset[index]
+def predictions(
+    model: nn.Module, dataset: utils.Dataset, indices: Iterable[int]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(index, predicted mask, true mask) of these pairs, masks as H×W bool."""
     like = next(model.parameters())
-    x = torch.from_numpy(image)[None].to(like).clone(memory_format=torch.channels_last)
-    return model(x)[0, 0].cpu().numpy() > 0.5, mask[0] > 0.5
+    with utils.evaluation_mode(model):
+        for index in indices:
+            image, mask = dataset[index]
+            x = torch.from_numpy(image)[None].to(like).clone(memory_format=torch.channels_last)
+            yield index, model(x)[0, 0].cpu().numpy() > 0.5, mask[0] > 0.5
 
 
 def build_dataset(images: Path, masks: Path) -> utils.Dataset:
@@ -59,9 +63,8 @@ def build_dataset(images: Path, masks: Path) -> utils.Dataset:
 def evaluate(model: nn.Module, dataset: utils.Dataset, label: str) -> tuple[list[dict], dict]:
     """IoU, precision and recall of every frame, in the order of the data set, and of all frames together."""
     metrics = build_metrics()
-    with utils.evaluation_mode(model):
-        indices = tqdm(range(len(dataset)), desc=label)
-        frames = [metrics(*map(torch.from_numpy, predict(model, dataset, i))) for i in indices]
+    pairs = predictions(model, dataset, tqdm(range(len(dataset)), desc=label))
+    frames = [metrics(*map(torch.from_numpy, masks)) for _, *masks in pairs]
     return frames, metrics.compute()
 
 
@@ -69,12 +72,10 @@ def contact_sheet(model: nn.Module, dataset: utils.Dataset, indices: list[int], 
     """Error maps of some frames over the frames themselves, three in a row, each with its name."""
     plain = utils.Dataset(dataset.images_fps[0].parent, dataset.masks_fps[0].parent, ["car"], dataset.augmentation)
     tiles = []
-    with utils.evaluation_mode(model):
-        for i in indices:
-            predicted, true = predict(model, dataset, i)
-            tile = utils.error_map(predicted, true, plain[i][0])
-            cv2.putText(tile, dataset.names[i], (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-            tiles.append(tile)
+    for i, predicted, true in predictions(model, dataset, indices):
+        tile = utils.error_map(predicted, true, plain[i][0])
+        cv2.putText(tile, dataset.names[i], (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+        tiles.append(tile)
     height, width = np.max([tile.shape[:2] for tile in tiles], axis=0)
     tiles = [
         cv2.copyMakeBorder(tile, 0, height - len(tile), 0, width - tile.shape[1], cv2.BORDER_CONSTANT) for tile in tiles

@@ -20,7 +20,7 @@ def replace(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write ``text`` as UTF-8. What UTF-8 cannot hold, as the name of a file may, is escaped."""
+    """Write ``text`` as UTF-8. Characters that UTF-8 cannot encode (file names may have them) are escaped."""
     replace(target, lambda partial: partial.write_text(text, "utf-8", "backslashreplace", newline="\n"))
 
 
@@ -59,8 +59,8 @@ def csv_text(columns: Sequence[str], rows: Iterable[dict]) -> str:
 def write_zip(target: Path, files: dict[str, bytes]) -> None:
     """Write `files` (content by name inside the zip) to `target`, replacing it in one step.
 
-    Names are sorted, dates are fixed, and what begins with `#!` may be executed, so the same contents give the same
-    bytes whoever packs them, wherever and whenever.
+    Names are sorted, dates are fixed, and files that begin with `#!` are executable. So the same contents always give
+    the same bytes.
     """
 
     def write(part: Path) -> None:

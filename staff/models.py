@@ -28,11 +28,21 @@ class Model:
     """The weight file in `models/`."""
     handout: tuple[float, float, float] | None = None
     """IoU of the course's weights of 2021 on the three test frames."""
+    parameters: int | None = None
+    """Their number, as `print_model_summary` prints it. The report quotes it, and the next."""
+    mult_adds_g: float | None = None
+    """Billions of multiply-adds for an input of 1×3×384×480."""
 
 
 NETWORKS = {
     "FPN-VGG19": Model(
-        student_code.load_FPN_vgg19, "vgg19", "fpn_vgg19", "vgg19_best_model_weights.pt", (0.9223, 0.9312, 0.9415)
+        student_code.load_FPN_vgg19,
+        "vgg19",
+        "fpn_vgg19",
+        "vgg19_best_model_weights.pt",
+        (0.9223, 0.9312, 0.9415),
+        parameters=22_108_097,
+        mult_adds_g=78.44,
     ),
     "FPN-ResNet50": Model(
         student_code.load_FPN_resnet50,
@@ -40,6 +50,8 @@ NETWORKS = {
         "fpn_resnet50",
         "resnet50_best_model_weights.pt",
         (0.8864, 0.9095, 0.9393),
+        parameters=26_116_033,
+        mult_adds_g=21.90,
     ),
     "PSPNet-ResNet50": Model(
         student_code.load_PSP_resnet50,
@@ -47,6 +59,8 @@ NETWORKS = {
         "pspnet_resnet50",
         "pspnet_resnet50_best_model_weights.pt",
         (0.8106, 0.9054, 0.9005),
+        parameters=24_300_993,
+        mult_adds_g=8.19,
     ),
 }
 STREET_CLASSES_FILE = "resnet50_street_classes_head.pt"

@@ -6,8 +6,8 @@ The HTML opens offline: it contains its pictures, and formulas are drawn. Nothin
     python -m staff.run_notebook              # build/proj2.html, build/proj2.ipynb, build/iou.csv
     python -m staff.run_notebook --in-place   # the same, and the outputs stored in proj2.ipynb
 
-The last chapter of the notebook trains a network for a minute or two. Only a run with --in-place does so. The other one
-is a check, and writes smaller numbers into the cell of the knobs first; the page shows them.
+The last chapter of the notebook trains a network for a minute or two. A run without
+--in-place is only a check: it first puts smaller numbers into the cell `learn-knobs`, and the page shows them.
 """
 
 import argparse
@@ -45,7 +45,7 @@ SHORT_TRAINING = {"scenes": 1, "held_out_scenes": 1, "steps": 1}  # for the cell
 
 
 def shorten(notebook: NotebookNode) -> None:
-    """Set the knobs of the notebook's training to SHORT_TRAINING."""
+    """Set the numbers of the notebook's training to SHORT_TRAINING."""
     for cell in notebook.cells:
         if cell.id == "learn-knobs":
             for name, value in SHORT_TRAINING.items():

@@ -10,7 +10,7 @@ from data.render_street.camera import normal_of, quads
 
 @dataclass(frozen=True)
 class Body:
-    """A kind of vehicle: its outline from the side, and where things sit on it.
+    """A kind of vehicle: its outline from the side, and where its parts are.
 
     ``outline`` runs from the front bumper's lower edge over bonnet and roof to the rear bumper's lower edge: (z, y)
     with z from 1 (front) to -1 and y in metres. The windscreen lies between its corners 5 and 6, the rear window

@@ -43,7 +43,7 @@ class Light:
 
 
 def make_light(rng: np.random.Generator) -> Light:
-    """Draw a time of day: bright, overcast or dusk."""
+    """Choose a time of day at random: bright, overcast or dusk."""
     kind = rng.choice(["bright", "overcast", "dusk"], p=[0.45, 0.3, 0.25])
     azimuth, height = rng.uniform(-np.pi, np.pi), rng.uniform(0.35, 0.9)
     sun = np.array([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)])
@@ -98,7 +98,7 @@ class Camera:
 class Painter:
     """The canvas and the ways to fill it. Later strokes cover earlier ones, colour and label alike.
 
-    A label is a class id. A car has a label of its own above them, so that two cars can be told apart.
+    A label is a class id. Each car gets its own label above 11, so that two cars can be distinguished.
     """
 
     def __init__(self, camera: Camera, light: Light):
@@ -184,7 +184,7 @@ class Painter:
             np.minimum(self.shade, patch, out=self.shade)
 
     def sun_shadow(self, points: np.ndarray) -> None:
-        """Darken the ground where (N, 3) points of a convex body, its foot among them, keep the sun off."""
+        """Darken the ground in the sun's shadow of a convex body: (N, 3) points, those of its foot included."""
         if self.light.direct > 0.2:
             along = self.light.sun[[0, 2]] / self.light.sun[1]
             fallen = points * (1, 0, 1)

@@ -45,7 +45,7 @@ class Street:
 
 
 def make_street(rng: np.random.Generator) -> Street:
-    """Draw a road's layout."""
+    """Choose a road's layout at random."""
     centre, start = rng.uniform(1.5, 1.9), rng.uniform(10, 40)
     sides = []
     for sign, lane in ((-1, rng.uniform(1.7, 2.2)), (1, centre + rng.uniform(3.1, 3.6))):
@@ -57,7 +57,7 @@ def make_street(rng: np.random.Generator) -> Street:
 
 
 class Ground:
-    """Paints flat strips between two positions across the road and two along it, cut short so that they can bend."""
+    """Paints flat strips on the ground, each in short pieces, so that it can follow a bend."""
 
     FAR = 160.0
 
@@ -136,7 +136,7 @@ def texture_ground(p: Painter, rng, street: Street) -> None:
     x, z = p.camera.ground()
     metre = 24  # texture cells a metre
     tile = fractal(rng, 512, 512, 8) * 0.04 + rng.standard_normal((512, 512), dtype=np.float32) * 0.06
-    # There and back again across the tile, so that it has no seam.
+    # Mirror the tile at its edges, so that no seam shows.
     u, v = (np.abs((along * metre + 200) % 1022 - 511) for along in (x, z))
     grain = cv2.remap(tile, u, v, cv2.INTER_LINEAR) * np.exp(-z / 16)
     grain += rng.standard_normal((HEIGHT, WIDTH), dtype=np.float32) * 0.02

@@ -41,11 +41,11 @@ class Scene:
 
     def __init__(self, p: Painter, rng: np.random.Generator, street: ground.Street):
         self.p, self.rng, self.street = p, rng, street
-        self.things, self.poses = [], []
+        self.objects, self.poses = [], []
 
     def add(self, depth: float, draw, *arguments) -> None:
-        """Call ``draw(painter, rng, *arguments)`` later, when things at ``depth`` are painted."""
-        self.things.append((-depth, len(self.things), draw, arguments))
+        """Call ``draw(painter, rng, *arguments)`` later, when objects at ``depth`` are painted."""
+        self.objects.append((-depth, len(self.objects), draw, arguments))
 
     def car(self, body: Body, pose: Pose, braking: bool = False) -> None:
         """Add a vehicle to be drawn later. Its shadow is drawn at once."""
@@ -59,12 +59,12 @@ class Scene:
 
     def paint(self) -> None:
         """Draw everything."""
-        for _, _, draw, arguments in sorted(self.things, key=lambda thing: thing[:2]):
+        for _, _, draw, arguments in sorted(self.objects, key=lambda entry: entry[:2]):
             draw(self.p, self.rng, *arguments)
 
 
 def some_body(rng: np.random.Generator, bus: float = 0.0) -> Body:
-    """Draw a kind of vehicle, as common as on a British street."""
+    """Choose a vehicle at random, as common as on a British street."""
     weights = np.array([0.38, 0.2, 0.13, 0.13, 0.16, bus])
     body = BODIES[rng.choice(len(BODIES), p=weights / weights.sum())]
     return replace(body, length=body.length * rng.uniform(0.95, 1.06), width=body.width * rng.uniform(0.97, 1.03))

@@ -19,7 +19,7 @@ SIGNBOARDS = np.array([
 def draw_building(
     p: Painter, rng, side: int, x: float, z0: float, z1: float, storey: float, floors: int, shops: bool
 ) -> None:
-    """A house from z0 to z1 whose front stands at x, facing the road on its other side."""
+    """A house from z0 to z1. Its front is at x and faces the road."""
     eaves = floors * storey + 0.4
     wall = WALLS[rng.integers(len(WALLS))] * rng.uniform(0.85, 1.1)
     slate = np.array([78.0, 74, 76]) * rng.uniform(0.7, 1.2)

@@ -52,7 +52,7 @@ class Car:
         self.p.hull(self.pose.place(points), np.asarray(colour) * self.p.light.ambient, self.label)
 
     def shows(self, x: int, z: int, slack: float = 0.0) -> bool:
-        """Whether the flank (x = ±1) or end (z = ±1) faces the camera; ``slack`` allows for that cosine."""
+        """Whether the flank (x = ±1) or end (z = ±1) faces the camera; ``slack`` admits sides turned slightly away."""
         out = self.pose.rotate(np.array([x, 0, z]) * (self.body.width / 2, 0, self.body.length / 2))
         view = out + np.array([self.pose.x, 0, self.pose.z])
         return float(out @ view) < float(slack * np.linalg.norm(out) * np.linalg.norm(view))

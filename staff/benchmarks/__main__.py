@@ -1,7 +1,7 @@
 """Measure speed side by side and write the table: `make bench`, or `python -m staff.benchmarks [--quick] [--row NAME]`.
 
 Each line of the table says how many times as fast this project is as something else, measured in turns in one run.
-Seconds do not travel between machines, such ratios mostly do. Written are staff/benchmarks/results.md, growth.png
+Seconds differ between machines; such ratios stay similar. Written are staff/benchmarks/results.md, growth.png
 beside it, and the short form in the project's README; with --quick or --row the table is only printed.
 """
 
@@ -136,7 +136,7 @@ def measure_rows(names: tuple[str, ...], quick: bool) -> list[Result]:
 
 
 def tried(measure: Callable[[], list]) -> list:
-    """What it measures; nothing where it cannot (no /proc, no network), since the rows before took an hour."""
+    """Return the measurement, or [] if it fails (no /proc, no network): the rows before it took an hour."""
     try:
         return measure()
     except (OSError, subprocess.CalledProcessError) as error:

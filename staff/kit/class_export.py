@@ -1,6 +1,6 @@
 """Reads what a class handed in: Gradescope's bulk export, or any folder or zip of submissions.
 
-Nothing that lies there goes unmentioned: what cannot be graded becomes an entry that says why.
+Every file gets an entry. If it cannot be graded, its entry says why.
 """
 
 import contextlib
@@ -34,12 +34,12 @@ class Student:
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """What tells this student from others, the surest first."""
+        """The keys that identify this student, the most reliable first."""
         found = (("sid", self.sid), ("email", self.email), ("name", self.name))
         return [(kind, value.casefold()) for kind, value in found if value]
 
     def is_same(self, other: "Student") -> bool:
-        """Whether the surest of the keys that both have is equal."""
+        """Whether the most reliable key that both have is equal."""
         theirs = dict(other.keys)
         return next((theirs[kind] == value for kind, value in self.keys if kind in theirs), False)
 
@@ -105,7 +105,7 @@ def _read_folder(folder: Path, scratch: Path, ignored: set[str], damaged: list[P
 
 
 def _is_whole_class(path: Path) -> bool:
-    """Whether `path` is, holds or packs a bulk export, and not a single submission."""
+    """Whether `path` is a bulk export, or a folder or zip of one, and not a single submission."""
     if os.path.isdir(path):  # which, unlike Path.is_dir, is quiet where rights are missing
         with contextlib.suppress(OSError):
             return any(os.path.isfile(place / METADATA) for place in (path, *_visible(path)))

@@ -4,7 +4,7 @@ import re
 
 from nbformat import NotebookNode
 
-# What the notebook says where there is no repository, with a name for messages.
+# The ids of the notebook's cells, and the texts in them that the repository's address replaces.
 _SETUP, _TEXT, _TOP = "colab-setup", "colab", "brief"
 _ZIP = "unpacks the project's zip (upload it to Colab's files beforehand, or when you are asked for it)"
 _UPLOAD = (
@@ -30,7 +30,7 @@ class Repository:
         cells = {cell.id: cell for cell in notebook.cells}
         for name in (_SETUP, _TEXT, _TOP):
             if name not in cells:
-                raise ValueError(f"proj2.ipynb has no cell {name!r}, in which Colab is told of the repository.")
+                raise ValueError(f"proj2.ipynb has no cell {name!r}, where the repository's address belongs.")
         badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({self.notebook})"
         cells[_TOP].source = re.sub(r"\A(# .*\n)", rf"\1\n{badge}\n", cells[_TOP].source)
         cells[_TEXT].source = _replaced(_ZIP, f"clones [the project]({self.url})", cells[_TEXT].source, "proj2.ipynb")

@@ -1,4 +1,4 @@
-"""Tells what a changed test changed: the difference between two tables that `grade.py --all` wrote."""
+"""Compares two tables of `grade.py --all`, to show what a changed test did to each score."""
 
 import itertools
 import re
@@ -36,7 +36,7 @@ def compare(old: Path, new: Path) -> str:
 
 
 def _by_student(path: Path) -> dict[tuple[str, str, int], dict]:
-    """The rows of one of our tables by student; the number tells namesakes apart."""
+    """The rows of one of our tables by student; the number distinguishes students of one name."""
     heading, *rows = spreadsheet.read(path)
     if "total" not in heading or "submission" not in heading:
         raise ValueError(

@@ -31,7 +31,7 @@ from staff.kit.gradebook import Line
 
 def main() -> None:
     arguments = _arguments()
-    for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell that starts it in the background ignores Ctrl-C
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell may have switched Ctrl-C off for it
         signal.signal(ending, signal.default_int_handler)
     try:
         if arguments.compare:
@@ -175,7 +175,7 @@ def _grade_lines(lines: list[Line], autograder, results, jobs: int) -> None:
     total = done + sum(map(len, waiting.values()))
     gradings = grading.grade_all(autograder, paths, jobs)
     bar = tqdm(total=total, initial=done, desc="graded", unit="submission")
-    with bar, contextlib.closing(gradings):  # closed by Ctrl-C wherever it strikes, which ends what is running
+    with bar, contextlib.closing(gradings):  # Ctrl-C closes it too, and so ends the gradings
         for key, grading_of_key in gradings:
             unfinished = ""
             if grading_of_key.worked:

@@ -1,4 +1,4 @@
-"""Writes the page beside the table: how the class did, what each test told apart, and every student's results."""
+"""Writes the page beside the table: totals, the discrimination of each test, and every student's results."""
 
 import io
 import re
@@ -84,7 +84,7 @@ def _svg(figure: Figure, description: str) -> Markup:
 
 
 def _tests(graded: list[Line]) -> list[dict]:
-    """For each test: how many passed, how well it tells strong from weak submissions, how it was failed and by whom."""
+    """For each test: how many passed, its discrimination, and the commonest failures with their students."""
     rows: dict[str, list[tuple[Line, dict]]] = defaultdict(list)
     for line in graded:
         for test in line.results["tests"]:
@@ -112,8 +112,8 @@ def _tests(graded: list[Line]) -> list[dict]:
 def discrimination(passed: np.ndarray, rest: np.ndarray) -> str:
     """The point-biserial correlation of passing a test (N bools) with the points of all the others (N numbers).
 
-    1: only the strong pass; 0: says nothing; below 0: the weak pass and the strong do not, so look at the test. Without
-    the test's own points, which would correlate with themselves. Empty where one of both does not vary.
+    1: only the strong pass; 0: says nothing; below 0: the weak pass and the strong do not, so look at the test. The
+    test's own points are left out, since they correlate with themselves. Empty if either of the two does not vary.
     """
     if len(passed) < 3 or passed.std() == 0 or rest.std() == 0:
         return ""

@@ -61,8 +61,8 @@ def read_roster(path: Path) -> list[Student]:
 class _People:
     """Everybody of the roster and of the submissions, each once, with what they handed in.
 
-    The SID tells who is who, or else the e-mail. A name alone does so on the roster only, if it stands there once: two
-    submissions of one name may be of two people.
+    The SID identifies a student, or else the e-mail. A name does so only if it is unique on the roster: two
+    submissions of one name may come from two people.
     """
 
     def __init__(self, roster: list[Student]):
@@ -86,7 +86,7 @@ class _People:
         return number
 
     def _matches(self, student: Student, key: tuple[str, str]) -> bool:
-        """Whether a key leads to this student: nothing that tells more than this key may differ."""
+        """Whether a key identifies this student: no more reliable key of the two may differ."""
         if key not in self._known:
             return False
         surer = dict(student.keys[: student.keys.index(key)])
@@ -122,7 +122,7 @@ def lines_of(entries: list[Entry], roster: list[Student] | None) -> list[Line]:
 
 
 def _of_one(named: Iterable[tuple[str, Student]]) -> dict[str, Student]:
-    """The students by a name that no other of them has."""
+    """Map each name that only one student has to that student."""
     owners: dict[str, set[Student]] = defaultdict(set)
     for name, student in named:
         owners[name.casefold()].add(student)

@@ -156,7 +156,7 @@ class Results:
         return self.folder / f"{hashlib.sha256((self._version + submission_hash).encode()).hexdigest()[:32]}.json"
 
     def load(self, submission_hash: str) -> dict | None:
-        """What was kept; None if there is nothing, or nothing whole."""
+        """Return the stored results, or None if they are missing or damaged."""
         try:
             results = json.loads(self._path(submission_hash).read_text("utf-8"))
             return results if {"score", "tests"} <= set(results) else None

@@ -37,13 +37,13 @@ def read(path: Path) -> list[list[str]]:
 
 
 def write(target: Path, rows: list[dict], columns: list[str]) -> None:
-    """Write UTF-8 with the mark by which Excel knows it, whole or not at all. Missing cells are empty."""
+    """Write UTF-8 with the byte order mark that Excel needs, completely or not at all. Missing cells are empty."""
     cells = [{safe(column): safe(row.get(column, "")) for column in columns} for row in rows]
     files.write_text(target, "\ufeff" + files.csv_text([safe(column) for column in columns], cells))
 
 
 def safe(cell: object) -> object:
-    """A text that begins like a formula gets an apostrophe before it, by which spreadsheets take it for text."""
+    """Put an apostrophe before a text that begins like a formula, so that spreadsheets show it as text."""
     return f"'{cell}" if isinstance(cell, str) and re.match(_FORMULA, cell) else cell
 
 

@@ -20,7 +20,7 @@ from staff.training.task import NotFiniteError
 class Clock(Timer):
     """Logs the hours trained so far, without interruptions, and stops at the end of the epoch of the deadline.
 
-    At the end of an epoch only: the checkpoint written there goes on with the same crops and dropout.
+    Only at the end of an epoch: a run resumed from that checkpoint gets the same crops and dropout.
     """
 
     def __init__(self, deadline: float = math.inf):
@@ -52,7 +52,7 @@ class FiniteWeights(lightning.Callback):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it. Lightning copies it from the system's temporary folder."""
+    """Writes a checkpoint under another name and renames it. Lightning's own copy may be cut short."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
         replace(Path(path), lambda partial: torch.save(checkpoint, partial))
@@ -63,7 +63,7 @@ class History(lightning.Callback):
 
     def __init__(self, model: str, earlier: list[dict], stage: Stage, start_description: str):
         self.model, self.earlier, self.stage, self.start_description = model, earlier, stage, start_description
-        self.provenance = provenance()  # of the code that trains, whatever is checked out later
+        self.provenance = provenance()  # read now: another commit may be checked out during the training
 
     def metadata(self, trainer: lightning.Trainer) -> dict:
         """The network's name and its lineage, one dictionary a stage."""
@@ -92,7 +92,7 @@ class History(lightning.Callback):
 
 
 def changed_settings(before: dict, stage: Stage) -> str:
-    """The names of the settings that are not what they were in a stage's description."""
+    """The names of the settings that differ from a stage's description."""
     now = stage.model_dump(mode="json")
     return ", ".join(key for key in now if now[key] != before["settings"].get(key))
 

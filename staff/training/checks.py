@@ -8,8 +8,8 @@ import torch
 from staff import ROOT
 from staff.training import recipes
 from staff.training.data import StreetCrops, StreetData
-from staff.training.recipes import STARTS, Mistake, Recipe, Stage, file_of, read_recipe
-from staff.training.starts import DOWNLOADED, build_teacher, pretrained, read_teacher
+from staff.training.recipes import DOWNLOADED, STARTS, Mistake, Recipe, Stage, file_of, read_recipe
+from staff.training.starts import build_teacher, pretrained, read_teacher
 from staff.training.task import build_network
 
 
@@ -26,7 +26,7 @@ def check(model: str, data: Path, start: str, until: str | None = None, path: tu
     file = file_of(model)
     names = [stage.name for stage in recipe.stages]
     if until is not None and until not in names:
-        raise Mistake(f"{path[-1]} refers to {model}/{until}. {file} has the stages {', '.join(names)}.")
+        raise Mistake(f"{path[-1]} refers to {model}/{until}, which is no stage: {file} has {', '.join(names)}.")
     needed = recipe.stages[: None if until is None else names.index(until) + 1]
     check_network(recipe, file)
     if start in DOWNLOADED:
@@ -65,7 +65,7 @@ def check_network(recipe: Recipe, file: Path) -> None:
         with torch.device("meta"):
             network = build_network(recipe.architecture, recipe.encoder)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise Mistake(f"{file}: there is no {recipe.architecture} with the encoder {recipe.encoder}: {error}") from None
+        raise Mistake(f"{file}, architecture {recipe.architecture} with encoder {recipe.encoder}: {error}") from None
     names = [name for name, _ in network.named_parameters()]
     for stage in recipe.stages:
         for prefix in stage.task.frozen:
@@ -87,7 +87,7 @@ def try_teacher(file: Path, every_output: bool) -> None:
 
 
 def check_reference(name: str, where: str, model: str, earlier: list[str], data: Path, path: tuple[str, ...]) -> None:
-    """``name`` is a known start, a file, or a stage that can be trained before the stage that refers to it."""
+    """Check that ``name`` is a known start, a file, or a stage that is trained before the one that refers to it."""
     reference = stage_reference(name)
     if reference is None:
         if not (where.endswith(", start") and name in STARTS) and not (ROOT / name).is_file():

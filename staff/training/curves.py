@@ -1,8 +1,8 @@
 """Draw the training curves of the shipped weights: `python -m staff.training.curves [RUNS]`.
 
-Adds the logs of all stages in RUNS, where given, to `staff/training/curves.csv`, in place of what it has of stages of
-those names and after a model's other stages, hours added up; draws loss and val IoU against hours as
-`staff/training/curves.png`. Without RUNS it draws the CSV that is there.
+With RUNS, adds the logs of its stages to `staff/training/curves.csv`: they replace stages of the same name, follow the
+model's other stages, and their hours are added up. Draws loss and val IoU against hours as
+`staff/training/curves.png`. Without RUNS, draws the existing CSV.
 """
 
 import csv
@@ -32,7 +32,7 @@ def read_stage(folder: Path) -> list[dict]:
 
 
 def gather(runs: Path, earlier: list[dict]) -> list[dict]:
-    """Rows of the CSV: those of ``earlier`` whose stage is not in ``runs``, then its stages as their logs began."""
+    """Rows of the CSV: ``earlier`` without the stages in ``runs``, then those of ``runs``, oldest first."""
     logs = sorted(runs.glob("*/*/metrics/version_0"), key=lambda log: (log.stat().st_ctime, log))
     stages = [log.parents[1] for log in logs]
     anew = {(stage.parent.name, stage.name) for stage in stages}

@@ -17,17 +17,18 @@ from torch.utils.data import DataLoader, Dataset
 import utils
 from data.render_street import SAMPLE_SEEDS, render
 from staff import ROOT
+from staff.classes import UNLABELLED
 from staff.training.recipes import Sampling
 
 DATA = ROOT / "data"
 
-CAR, UNLABELLED, IGNORED = utils.CLASSES.index("car"), utils.CLASSES.index("unlabelled"), 255
+CAR, IGNORED = utils.CLASSES.index("car"), 255
 RENDERED_POOL = 256
 Frame = tuple[np.ndarray, np.ndarray]
 
 
 def read_frames(images: Path, masks: Path) -> dict[str, Frame]:
-    """Name -> (H×W×3 uint8, H×W uint8 ids), held in memory. Raises OSError or ValueError with the file at fault."""
+    """Name -> (H×W×3 uint8, H×W uint8 ids), held in memory. Raises OSError or ValueError that names the file."""
     try:
         dataset = utils.Dataset(images, masks)
         pairs = [(image, mask.argmax(-1).astype(np.uint8)) for image, mask in dataset]
@@ -57,7 +58,7 @@ def rendered(index: int) -> Frame:
 
 
 class StreetCrops(Dataset):
-    """Endless variety, yet reproducible: crop ``i`` of epoch ``e`` is the same on every run and machine.
+    """Random crops, but reproducible: crop ``i`` of epoch ``e`` is the same in every run and on every machine.
 
     ``photographs`` takes the place of LabelMeFacade's frames as they are on disk.
     """
@@ -90,7 +91,7 @@ class StreetCrops(Dataset):
             raise ValueError(f"hold_out: no frame of CamVid's training data begins with {held!r}.")
         frames = [f for name, f in named if name.startswith(drive) and not (held and name.startswith(held))]
         if not frames:
-            raise ValueError(f"No frame of CamVid's training data begins with {drive!r}, or all of them are held out.")
+            raise ValueError(f"mix: no frame of CamVid's training data begins with {drive!r}, or all are held out.")
         return frames
 
     def __len__(self) -> int:
@@ -194,7 +195,7 @@ class WholeFrames(Dataset):
 
 
 class StreetData(lightning.LightningDataModule):
-    """Crops to train on, val (and the held-out drive) to choose by."""
+    """Crops for training; val and, if there is one, the held-out drive for validation."""
 
     def __init__(
         self,

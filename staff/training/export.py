@@ -53,7 +53,7 @@ def compress(network: nn.Module) -> dict[str, torch.Tensor]:
     for name, value in network.state_dict().items():
         in_norm = name.rpartition(".")[0] in norms
         value = value.clone() if in_norm or not value.is_floating_point() else value.half()
-        # One zero, seen from everywhere: it takes no room in the file, and load_state_dict copies it to all places.
+        # One zero, expanded to the full shape: it takes no space in the file, and load_state_dict copies it everywhere.
         shipped[name] = value.new_zeros(()).expand(value.shape) if name.startswith(unused) else value
     return shipped
 
@@ -71,7 +71,7 @@ def car_iou(network: nn.Module, frames: list[Frame]) -> float:
 def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS) -> Path:
     """Write the course's file of ``model`` if it scores on ``frames`` what ``weights`` does; ValueError if it does not.
 
-    Raises ValueError too for weights that do not tell how they were trained: the card would tell of others.
+    Also raises ValueError for weights without a training history: the model card needs it.
     """
     if "fast_dev_run" in weights.parts:
         raise ValueError(f"{weights} was trained for two steps, to try the recipe: export what a real run left.")
@@ -80,7 +80,7 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     refuse_not_finite(state, weights)
     stages = lineage_of(weights, model)
     if not stages:
-        raise ValueError(f"{weights} does not tell how {model} was trained: export what `train.py` left in its runs.")
+        raise ValueError(f"{weights} holds no training history of {model}: export a weights.pt from the folder runs.")
     encoder = recipe.encoder
     if encoder == batch_norm.NORMALISED:
         encoder = batch_norm.PLAIN  # an earlier course file is folded already
@@ -108,7 +108,7 @@ def export_street_classes(weights: Path, models: Path = MODELS) -> Path:
     network = load_network("fpn", "resnet50", read_state(car), outputs=1)
     if fingerprint(network.state_dict()) != stages[-1]["network"]:
         raise ValueError(f"{weights} was trained on another network than {car}: export that one first.")
-    # The stages before are told with the car network; here only what was added to it.
+    # The car network's lineage lists the earlier stages; this one lists the head's stage only.
     return write(models / STREET_CLASSES_FILE, state, "street_classes", stages[-1:])
 
 

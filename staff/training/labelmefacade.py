@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from data import get_camvid
+from data.render_street.camera import BUILDING, CAR, PAVEMENT, ROAD, SKY, TREE, UNLABELLED
 from staff import ROOT
 from staff.files import write_picture
 
@@ -39,16 +40,15 @@ LABELMEFACADE = get_camvid.Source(
     ),
 )
 
-CAR, UNLABELLED = 8, 11
 CAMVID_IDS = {
-    (128, 0, 0): 1,  # building
-    (128, 128, 0): 1,  # door
-    (0, 0, 128): 1,  # window
+    (128, 0, 0): BUILDING,
+    (128, 128, 0): BUILDING,  # door
+    (0, 0, 128): BUILDING,  # window
     (128, 0, 128): CAR,
-    (128, 128, 128): 4,  # pavement
-    (128, 64, 0): 3,  # road
-    (0, 128, 128): 0,  # sky
-    (0, 128, 0): 5,  # vegetation
+    (128, 128, 128): PAVEMENT,
+    (128, 64, 0): ROAD,
+    (0, 128, 128): SKY,
+    (0, 128, 0): TREE,  # vegetation
     (0, 0, 0): UNLABELLED,  # various: nobody labelled it, so a car may hide in it
 }
 """RGB colour in the label images (the table in the README of cvjena/labelmefacade) -> CamVid's class id."""
@@ -63,7 +63,7 @@ def read_image(path):
 
 
 def to_camvid_ids(colours):
-    """Turn a label image (H×W×3 uint8 RGB) into CamVid's ids (H×W uint8). A colour not in the table is ignored: 11."""
+    """Turn a label image (H×W×3 uint8 RGB) into CamVid's ids (H×W uint8). Unknown colours become UNLABELLED."""
     keys = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     ids = np.full(keys.shape, UNLABELLED, np.uint8)
     for (red, green, blue), id_ in CAMVID_IDS.items():

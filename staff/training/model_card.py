@@ -22,6 +22,7 @@ import numpy as np
 from torchinfo import summary
 
 import utils
+from data.get_camvid import HANDOUT_FRAMES
 from data.render_street import SAMPLE_SEEDS, render
 from staff import ROOT
 from staff.classes import NAMES as CLASS_NAMES
@@ -40,10 +41,7 @@ SETS = {
 }
 RENDERINGS = 30
 
-TEST_HEAD = """\
-| model | 0001TP_009780 | Seq05VD_f03030 | Seq05VD_f04110 |
-|---|---|---|---|
-"""
+TEST_HEAD = f"| model | {' | '.join(HANDOUT_FRAMES)} |\n|---|---|---|---|\n"
 CARD = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 
 

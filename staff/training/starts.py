@@ -6,17 +6,17 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
+from staff import ROOT
 from staff.models import FILES, STREET_CLASSES_FILE
 from staff.training import batch_norm, pastiche_start
 from staff.training.data import DATA, StreetCrops
-from staff.training.recipes import known_models, read_recipe
+from staff.training.recipes import DOWNLOADED, known_models, read_recipe
 from staff.training.task import OUTPUTS, build_network
 from staff.training.weight_files import fingerprint, read_lineages, read_saved
 
 HEAD = "segmentation_head.0"
 FOLDER = "starts"
 """Where downloads go, in the folder of the training data."""
-DOWNLOADED = ("imagenet", "pastiche")
 
 
 def read_teacher(file: Path) -> dict[str, torch.Tensor]:
@@ -36,7 +36,7 @@ def read_teacher(file: Path) -> dict[str, torch.Tensor]:
 def build_teacher(state: dict[str, torch.Tensor], file: Path, every_output: bool) -> torch.nn.Module:
     """An FPN-ResNet50 with the ``state`` read from ``file``.
 
-    Raises ValueError for another network's state, or one that lacks an output that is to teach.
+    Raises ValueError if ``state`` is another network's, or lacks outputs that are to be imitated.
     """
     teacher = build_network("fpn", "resnet50")
     if load_matching(teacher, state) < len(teacher.state_dict()):
@@ -74,8 +74,8 @@ def load_start(network: nn.Module, start: str, encoder: str, data: Path, crops: 
         return "random weights"
     if start in DOWNLOADED:
         state = pretrained(start, encoder, data)
-    elif Path(start).is_file():
-        state = read_state(Path(start))
+    elif (ROOT / start).is_file():
+        state = read_state(ROOT / start)
     else:
         raise FileNotFoundError(f"No start at {start}: name a file, MODEL/STAGE, imagenet, pastiche or none.")
     if encoder == batch_norm.NORMALISED and not batch_norm.is_inserted(state):
@@ -83,7 +83,7 @@ def load_start(network: nn.Module, start: str, encoder: str, data: Path, crops: 
             state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
         except RuntimeError as error:
             raise ValueError(f"{start} holds no encoder of VGG-19.") from error
-    file = Path(start).resolve()
+    file = (ROOT / start).resolve()
     name = f"{file.parent.parent.name}/{file.parent.name}" if file.name == "weights.pt" else file.name
     fitting = load_matching(network, state)
     if not fitting:

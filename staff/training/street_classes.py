@@ -46,7 +46,7 @@ class Features:
 def compute_features(network: nn.Module, frames: list[Frame], flips: bool) -> Features:
     """The frames' features, padded to a multiple of 32 by mirroring; with ``flips`` their mirror images' too.
 
-    What was padded has no label, as published scores are of the frame alone.
+    The padding has no label: published scores are computed without it.
     """
     network.eval()
     maps, labels = [], []
@@ -118,7 +118,7 @@ def confusion(head: nn.Module, features: Features) -> np.ndarray:
 
 
 def run_street_classes(weights: Path, target: Path, settings: HeadTraining, data: Path, short: bool = False) -> Path:
-    """Train the head on the network in ``weights``, write it to ``target`` with its score on val. ``short``: a trial.
+    """Train the head on the network in ``weights`` and write it to ``target`` with its val score. short: two frames.
 
     Raises ValueError if ``weights`` are not those of an FPN-ResNet50.
     """

@@ -1,4 +1,4 @@
-"""What a network learns, twelve street classes and as a thirteenth output the car, and the losses for it."""
+"""The training task: losses for twelve street classes and, as a thirteenth output, for the car."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -38,7 +38,7 @@ CROPS_OF_A_SEED = 1_000_000  # more than a stage has, so that no two seeds share
 
 
 def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Namespace) -> tuple[SegmentationTask, str]:
-    """The network with its start in it and, where the stage has one, its teacher; and a sentence on both."""
+    """Build a stage's task: the network with its start and, if any, its teacher. Also return a sentence on both."""
     network = build_network(recipe.architecture, recipe.encoder)
     crops = StreetCrops(stage.sampling, CALIBRATION_CROPS, stage.seed, arguments.data)
     description = load_start(network, start, recipe.encoder, arguments.data, crops)
@@ -138,7 +138,7 @@ def build_trainer(
 
 
 def resolve(name: str, arguments: argparse.Namespace) -> str:
-    """The weight file of a start or teacher that names a stage of a recipe as MODEL/STAGE, other names as they are."""
+    """Return the weight file of the stage MODEL/STAGE; train it first if missing. Return other names unchanged."""
     reference = checks.stage_reference(name)
     if not reference:
         return name
@@ -150,7 +150,7 @@ def resolve(name: str, arguments: argparse.Namespace) -> str:
 
 
 def train(model: str, arguments: argparse.Namespace) -> Path:
-    """All stages of one recipe, each from the one before; returns the last one's weight file.
+    """Train all stages of one recipe in order; return the weight file of the last one.
 
     Raises Mistake, before anything is trained, for a mistake in the recipe, its sources or what it refers to.
     """

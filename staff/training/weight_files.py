@@ -26,7 +26,7 @@ def read_saved(file: Path) -> dict:
 
     Raises ValueError that names the file if it is damaged or holds anything else.
     """
-    damaged = ValueError(f"{file} holds no weights as torch.save writes them: is it whole, and the right file?")
+    damaged = ValueError(f"{file} holds no weights written by torch.save: is it whole, and the right file?")
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
     except (FileNotFoundError, PermissionError, MemoryError):
@@ -39,7 +39,7 @@ def read_saved(file: Path) -> dict:
 
 
 def lineage_of(file: Path, model: str) -> list[dict]:
-    """The stages of ``model`` behind its file in `models/`, a stage's weights or a checkpoint; none for other files."""
+    """The training history of a file of ``model``: a shipped file, a stage's weights or a checkpoint; else []."""
     if not file.is_file():
         return []
     if file.name == FILES.get(model):

@@ -179,8 +179,8 @@ WRITTEN = {
                 "learns what the next can use.",
                 "**Position is traded for meaning, then regained.** Depth costs resolution in the encoder; the "
                 "decoder combines the deep maps, which know what, with the shallow ones, which know where.",
-                "**The end is made for the task.** The decoder’s maps are of things: cars, and also road, trees and "
-                "sky, which tell where cars can be.",
+                "**The end is made for the task.** The decoder’s maps show cars, and also road, trees and "
+                "sky, which show where cars can be.",
             )
         ],
         source="the notebook’s maps; FCN paper, section 4.2; FPN paper, section 1",

@@ -7,14 +7,14 @@ model is ahead.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from staff.kit.report.inputs import FPN_RESNET50, FPN_VGG19, PSP_RESNET50, Scores
+from staff.kit.report.inputs import FPN_RESNET50, FPN_VGG19, MODELS, PSP_RESNET50, Scores
+from staff.models import NETWORKS
 
 Paragraphs = Sequence[str]
 Rows = Sequence[Sequence[str]]
 
-# Parameters and multiply-adds at 1 x 3 x 384 x 480, as `print_model_summary` prints them.
-PARAMETERS = {FPN_VGG19: 22_108_097, FPN_RESNET50: 26_116_033, PSP_RESNET50: 24_300_993}
-MULT_ADDS_G = {FPN_VGG19: 78.44, FPN_RESNET50: 21.90, PSP_RESNET50: 8.19}
+PARAMETERS = {name: NETWORKS[name].parameters for name in MODELS}
+MULT_ADDS_G = {name: NETWORKS[name].mult_adds_g for name in MODELS}
 
 # What PSPNet's encoder has and never runs, layer3 and layer4: it takes the maps after layer2.
 IDLE_PARAMETERS = 22_063_104
@@ -91,7 +91,7 @@ def _vgg_against_resnet(scores: Scores) -> Paragraphs:
         "**The encoders may explain it**: VGG-19 has four convolutions at full and half resolution, ResNet-50 one. "
         "ResNet-50 sees more context and has shortcuts. Both decoders start at 96 × 120.",
         "**So may the training**: the two did not start from equal weights nor train equally long (models/README.md). "
-        "Only equal training of both could tell the two causes apart.",
+        "Only equal training of both could separate the two causes.",
         _worst_frame(scores) + " A handful of frames shows a tendency, not a ranking.",
     )
 
@@ -120,7 +120,7 @@ def _psp_against_fpn(scores: Scores) -> Paragraphs:
         "**The architectures** differ in decoder and depth: smp’s PSPNet stops after layer2, at 1/8 of the size; "
         f"layer3 and layer4, {IDLE} parameters, never run. Its outlines come from 48 × 60 maps, the FPN’s from "
         "96 × 120.",
-        "**The training** differs too, in start and length (models/README.md); scores cannot tell which counts.",
+        "**The training** differs too, in start and length (models/README.md); scores cannot show which counts.",
     )
 
 

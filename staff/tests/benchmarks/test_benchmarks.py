@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import student_code
-from staff.benchmarks import __main__ as bench
+from staff.benchmarks import __main__ as program
 from staff.benchmarks import growth, harness, networks
 from staff.models import NETWORKS
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "softmax", "mask", "iou", "reading"])
 def test_ours_and_its_rivals_give_the_same(name):
-    comparisons = list(itertools.islice(bench.ROWS[name](), 2))
+    comparisons = list(itertools.islice(program.ROWS[name](), 2))
     # The bare reading neither normalises nor makes a mask of one class: only the sizes are the same.
     for comparison in comparisons if name != "reading" else []:
         ours = torch.as_tensor(comparison.ours()).double()
@@ -79,9 +79,9 @@ def test_what_takes_minutes_is_called_once_a_round():
 
 def test_the_page_holds_rows_memory_and_installing():
     results = [harness.Result("IoU", "384×480", "smp", 0.01, (1.0, 1.5, 2.0), 3)]
-    text = bench.page(results, [("FPN-VGG19", 700.4, 701.2)], {"Once": [("`pip install`", 181.26)]})
+    text = program.page(results, [("FPN-VGG19", 700.4, 701.2)], {"Once": [("`pip install`", 181.26)]})
     for line in (
-        bench.table(results),
+        program.table(results),
         "| FPN-VGG19 | 700 MiB | 701 MiB |",
         "**Once**",
         "| `pip install` | 181.3 s |",
@@ -96,12 +96,12 @@ def test_the_table_tells_what_was_reached_and_what_fell_short():
         harness.Result("IoU", "384×480", "smp", 0.01, (1.0, 1.5, 2.0), 3),
         harness.Result("softmax", "10^6", "torch", 0.01, (0.1, 0.2, 0.3), None),
     ]
-    reached, short, reported = bench.table(results).splitlines()[2:]
+    reached, short, reported = program.table(results).splitlines()[2:]
     assert reached.endswith("| 4.00 (3.50 to 4.50) | 3.00 | reached |")
     assert short.endswith("| 3.00 | short |") and reported.endswith("|  |  |")
-    assert "smp, the goal was 3.00" in bench.shortfalls(results) and "torchmetrics" not in bench.shortfalls(results)
-    assert bench.shortfalls(results[:1]) == "None."
-    short_form = bench.short_form(results)
+    assert "smp, the goal was 3.00" in program.shortfalls(results) and "torchmetrics" not in program.shortfalls(results)
+    assert program.shortfalls(results[:1]) == "None."
+    short_form = program.short_form(results)
     assert "| smp | 1.50 | 3.00 |" in short_form and "torchmetrics" not in short_form and "torch |" not in short_form
 
 

@@ -16,8 +16,8 @@ class LocalServer(ThreadingHTTPServer):
     """Serves `files` ({name: bytes}) at `url` from a thread of its own; with `certificate`, a .pem file, over TLS.
 
     Attributes:
-        faults: {name: [what to do at each request in turn, then serve]}, of "corrupt" (one byte wrong), "cut" (half the
-            body, then close), "stall" (half the body, then nothing), "mute" (no answer) and numbers (HTTP statuses).
+        failures: {name: [what to do at each request in turn, then serve]}, of "corrupt" (one byte wrong), "cut" (half
+            the body, then close), "stall" (half the body, then nothing), "mute" (no answer), or an HTTP status.
             The name "" is for requests of the header only.
         hits: how often each name was asked for.
         stalled: set once a request has been left hanging.
@@ -33,7 +33,7 @@ class LocalServer(ThreadingHTTPServer):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.files, self.faults, self.hits, self.meeting = dict(files), {}, Counter(), None
+        self.files, self.failures, self.hits, self.meeting = dict(files), {}, Counter(), None
         self.stalled, self.closing = threading.Event(), threading.Event()
         self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.server_port}/some/where/"
 
@@ -59,24 +59,24 @@ class _Handler(BaseHTTPRequestHandler):
         server.hits[name] += 1
         if server.meeting:
             server.meeting.wait(timeout=20)
-        fault = server.faults.get(name) and server.faults[name].pop(0)
+        failure = server.failures.get(name) and server.failures[name].pop(0)
         body = server.files.get(name)
-        if fault == "mute":
+        if failure == "mute":
             self.hang()
-        elif isinstance(fault, int) or body is None:
-            self.answer(fault or 404, b"no")
-        elif fault == "corrupt":
+        elif isinstance(failure, int) or body is None:
+            self.answer(failure or 404, b"no")
+        elif failure == "corrupt":
             self.answer(200, bytes([body[0] ^ 1]) + body[1:])
-        elif fault in ("cut", "stall"):
+        elif failure in ("cut", "stall"):
             self.answer(200, body, send=len(body) // 2)
             self.close_connection = True
-            if fault == "stall":
+            if failure == "stall":
                 self.hang()
         else:
             self.answer(200, body)
 
     def do_HEAD(self):
-        if self.server.faults.get(""):
+        if self.server.failures.get(""):
             self.hang()
         else:
             self.answer(200, b"")

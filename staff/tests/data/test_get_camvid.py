@@ -21,7 +21,7 @@ from data import get_camvid
 from staff import ROOT
 from staff.tests.data.local_server import LocalServer, write_registry
 
-REAL = os.environ.get("CAMVID_DIR")
+REAL = os.environ.get("CAMVID_DIR") or str(ROOT / "data" / "CamVid")
 HANDOUT = [f"{split}/{frame}.png" for split in ("test", "testannot") for frame in get_camvid.HANDOUT_FRAMES]
 OTHERS = [f"{split}/{number:02}.png" for split in ("train", "trainannot") for number in range(10)]
 FILES = {name: name.encode() * 9000 for name in HANDOUT + OTHERS}  # several chunks each
@@ -136,7 +136,7 @@ def test_goes_on_where_it_stopped(call, server, target):
 def test_wrong_checksum_leaves_an_older_file_alone(call, server, target):
     (target / "test").mkdir(parents=True)
     (target / FIRST).write_bytes(b"older")
-    server.faults[FIRST] = ["corrupt"]
+    server.failures[FIRST] = ["corrupt"]
     assert call(retries=0).status == 1
     assert (target / FIRST).read_bytes() == b"older"
 
@@ -144,26 +144,26 @@ def test_wrong_checksum_leaves_an_older_file_alone(call, server, target):
 STALL = pytest.param("stall", marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("fault", ["corrupt", "cut", STALL, 503, 429])
-def test_passing_faults_are_overcome_by_another_attempt(call, server, target, fault):
-    server.faults[FIRST] = [fault, fault]
+@pytest.mark.parametrize("failure", ["corrupt", "cut", STALL, 503, 429])
+def test_passing_failures_are_overcome_by_another_attempt(call, server, target, failure):
+    server.failures[FIRST] = [failure, failure]
     assert call(timeout=(5, 1)).status == 0
     assert_holds(target, HANDOUT)
     assert server.hits[FIRST] == 3
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("failure", "words"),
     [
-        ("corrupt", "what came has a wrong checksum"),
+        ("corrupt", "the downloaded file has a wrong checksum"),
         pytest.param("stall", "the connection stalled", marks=pytest.mark.slow),
         ("cut", "the connection broke off"),
         (404, "the server answered 404 Not Found"),
         (503, "the server answered 503"),
     ],
 )
-def test_lasting_faults_are_named_and_leave_no_half_file(call, server, target, fault, words):
-    server.faults[FIRST] = [fault] * 2
+def test_lasting_failures_are_named_and_leave_no_half_file(call, server, target, failure, words):
+    server.failures[FIRST] = [failure] * 2
     result = call(timeout=(5, 1), retries=1)
     assert result.status == 1 and f"{FIRST}: {words}" in result.err
     assert "5 of 6 files arrived" in result.err and "CAMVID_DIR" in result.err and "data/sample" in result.err
@@ -171,7 +171,7 @@ def test_lasting_faults_are_named_and_leave_no_half_file(call, server, target, f
     assert server.hits[FIRST] == 2
 
 
-def test_gives_up_after_eight_faults(call, server, target):
+def test_gives_up_after_eight_failures(call, server, target):
     names = list(FILES)
     for name in names[:8]:
         del server.files[name]
@@ -194,7 +194,7 @@ def test_server_that_is_not_there_gets_one_clear_message(call, target):
 
 @pytest.mark.slow
 def test_server_that_answers_nothing_is_given_up_after_one_request(call, server, target):
-    server.faults = {name: ["mute"] * 9 for name in ("", *FILES)}
+    server.failures = {name: ["mute"] * 9 for name in ("", *FILES)}
     result = call(timeout=(5, 1))
     assert result.status == 1 and "the connection stalled" in result.err and "Is there a network?" in result.err
     assert not server.hits
@@ -209,7 +209,7 @@ def test_server_that_answers_nothing_is_given_up_after_one_request(call, server,
         ("nothing://127.0.0.1:9", "unsupported scheme nothing", "HTTPS_PROXY"),
     ],
 )
-def test_a_proxy_at_fault_is_named_with_what_to_set(call, target, monkeypatch, proxy, words, setting):
+def test_a_wrong_proxy_is_named_with_what_to_set(call, target, monkeypatch, proxy, words, setting):
     if "socks" in proxy and importlib.util.find_spec("socks"):
         pytest.skip("PySocks is installed")
     for name in ("NO_PROXY", "no_proxy"):
@@ -253,7 +253,7 @@ sys.exit(get_camvid.main([], Path(sys.argv[1]), sys.argv[2], source))
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console, not to one process")
 def test_interruption_keeps_what_is_whole_and_leaves_nothing_else(call, server, registry, target):
-    server.faults[LAST] = ["stall"]
+    server.failures[LAST] = ["stall"]
     command = [sys.executable, "-c", CHILD, str(target), str(registry), server.url]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -380,12 +380,12 @@ def test_a_missing_package_is_told(call, monkeypatch):
     assert result.status == 1 and "requirements.txt" in result.err
 
 
-def test_many_faults_are_counted(call, tmp_path):
+def test_many_failures_are_counted(call, tmp_path):
     (tmp_path / "none").mkdir()
     assert f"... and {len(FILES) - 8} more" in call("--all", "--from", str(tmp_path / "none")).err
 
 
-@pytest.mark.skipif(not REAL, reason="CAMVID_DIR is not set")
+@pytest.mark.skipif(not Path(REAL, FIRST).is_file(), reason="no real frames: run `make data`, or set CAMVID_DIR")
 @pytest.mark.parametrize("way", ["folder", "server"])
 def test_the_real_frames_pass_the_real_registry(target, way, capfd):
     real = {name: Path(REAL, name).read_bytes() for name in HANDOUT}

@@ -166,10 +166,10 @@ def test_second_run_does_nothing(call, server, target):
 
 
 def test_goes_on_where_it_stopped(call, server, target):
-    server.faults["images/upright.jpg"] = ["corrupt"]
+    server.failures["images/upright.jpg"] = ["corrupt"]
     result = call(retries=0)
     assert result.status == 1
-    assert "images/upright.jpg: what came has a wrong checksum" in result.err and "LABELMEFACADE_DIR" in result.err
+    assert "images/upright.jpg: the downloaded file" in result.err and "LABELMEFACADE_DIR" in result.err
     assert not lmf.is_complete(target)
     server.hits.clear()
     assert call().status == 0

@@ -167,7 +167,7 @@ def test_other_seeds_give_other_scenes(rendered):
 # Exact masks ---------------------------------------------------------------------------------------------------------
 
 
-THINGS = {
+OBJECTS = {
     "pedestrian": (PEDESTRIAN, lambda p, rng: people.draw_pedestrian(p, rng, 0.5, 0.12, 7.0)),
     "cyclist": (BICYCLIST, lambda p, rng: people.draw_cyclist(p, rng, 0.5, 7.0, False)),
     "cyclist across": (BICYCLIST, lambda p, rng: people.draw_cyclist(p, rng, 0.5, 7.0, True)),
@@ -184,9 +184,9 @@ THINGS = {
 }
 
 
-@pytest.mark.parametrize("name", THINGS)
+@pytest.mark.parametrize("name", OBJECTS)
 def test_label_covers_exactly_what_was_coloured(name):
-    label, draw = THINGS[name]
+    label, draw = OBJECTS[name]
     painter = studio()
     draw(painter, np.random.default_rng(5))
     assert painted(painter).sum() > 300

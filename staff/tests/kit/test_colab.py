@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -66,6 +67,7 @@ def test_readme_leads_to_the_same_notebook():
     assert "upload the zip" not in text
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_cell_clones_the_repository_and_goes_on_in_it(tmp_path, monkeypatch):
     """The cell as Colab runs it, with a repository on this disk in the place of the one on GitHub."""
     origin = tmp_path / "github" / "course" / "proj2"

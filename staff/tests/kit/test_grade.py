@@ -99,7 +99,7 @@ def test_jobs_have_a_core_and_a_gigabyte_each(monkeypatch):
         assert program.default_jobs() == jobs
 
 
-def test_a_failure_of_the_autograder_is_told_and_not_kept(tmp_path, monkeypatch, capsys):
+def test_a_failure_of_the_autograder_is_reported_and_not_stored(tmp_path, monkeypatch, capsys):
     results = {"score": 0, "output": "", "tests": []}
     grading_of_all = [grading.Grading(results, "started\nBroken: no Python here\n")]
     monkeypatch.setattr(grading, "Autograder", lambda _: SimpleNamespace(version="1", close=lambda: None))

@@ -65,7 +65,7 @@ def test_no_cell_is_a_formula(tmp_path, name):
     assert name in spreadsheet.read(tmp_path / "grades.csv")[1]
 
 
-def test_excel_is_told_of_utf_8_and_odd_bytes_are_written(tmp_path):
+def test_the_csv_has_a_byte_order_mark_and_odd_bytes_are_escaped(tmp_path):
     gradebook.write_table(tmp_path / "grades.csv", [line("M\udcfcller", (7, 8, 5)), line("Ærø", (7, 8, 5))], None)
     content = (tmp_path / "grades.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbf") and "Ærø".encode() in content and b"M\\udcfcller" in content
@@ -167,7 +167,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_page_tells_of_tests_and_students_and_needs_nothing_else(tmp_path):
+def test_page_shows_tests_and_students_and_needs_no_other_file(tmp_path):
     lines = [line("Ana <b>", (7, 8, 5), "1"), line("Bo", (0, 0, 5), "2"), line("Chen", (0, 8, 0), "3")]
     lines[2].results["tests"][0]["output"] = "Expected 0.5, got 1e-3."
     lines += [line("Dara", None, "4"), Line(Student("Eva"), None, remark="nothing handed in")]

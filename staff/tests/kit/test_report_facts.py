@@ -88,7 +88,7 @@ def test_training_is_named_beside_the_architecture():
         assert part == "3.2" or "22.06 M of its 24.30 M" in prose(part)
 
 
-def test_layers_at_full_and_half_resolution_are_as_told():
+def test_layers_at_full_and_half_resolution_are_as_stated():
     """3.2 and EC 2 name the sizes of the maps on which the networks work."""
     frame = torch.empty(1, 3, 384, 480, device="meta")
     found = {}

@@ -17,7 +17,7 @@ import pytest
 from staff import ROOT
 from staff.files import write_zip
 from staff.kit import make_starter
-from staff.tests.code.notebook_cells import TODO_OF_TEST
+from staff.tests.proj2_code.notebook_cells import TODO_OF_TEST
 
 # Blank lines, closing brackets, `return scores`, `raise ValueError(`, and an idiom that the given code shows as well.
 TRIVIAL = re.compile(r"[^\w]*|return \w+|raise \w+\(|with utils\.evaluation_mode\(model\):")

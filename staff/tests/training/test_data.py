@@ -64,9 +64,9 @@ def test_labels_stay_on_the_image_when_both_are_scaled(scale):
     image = np.repeat(labels[..., None] // CAR * 255, 3, axis=2)
     scaled = get_training_transform(Sampling(scales=(scale, scale)))[0](image=image, mask=labels)
     nothing = np.zeros_like(scaled["image"])
-    for shown, told in [scaled.values(), paste_cars(nothing, nothing[..., 0], image, labels, flip=False)]:
+    for shown, labels_now in [scaled.values(), paste_cars(nothing, nothing[..., 0], image, labels, flip=False)]:
         assert len(shown) == pytest.approx(48 * scale, abs=1)
-        assert np.array_equal(shown[..., 0] > 127, told == CAR)
+        assert np.array_equal(shown[..., 0] > 127, labels_now == CAR)
 
 
 def test_pasted_cars_bring_their_pixels_and_their_labels(data):

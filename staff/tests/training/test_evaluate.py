@@ -205,8 +205,8 @@ def test_the_model_card_tells_which_models_saw_val_and_what_they_scored_before()
     unseen = [{"val_iou": 0.7}, {"val_iou": 0.8, "include_val": False}]
     seen = [*unseen, {"val_iou": None, "include_val": True}]
     lineages = {"fpn_vgg19": unseen, "fpn_resnet50": unseen, "pspnet_resnet50": seen}
-    told = model_card.trained_on_val(lineages)
-    assert "PSPNet-ResNet50, which had 0.800 before" in told and "FPN" not in told
+    sets = model_card.trained_on_val(lineages)
+    assert "PSPNet-ResNet50 (val IoU 0.800 before that stage)" in sets and "FPN" not in sets
     assert model_card.trained_on_val(dict.fromkeys(lineages, unseen)) == ""
 
 
@@ -214,8 +214,8 @@ def test_the_card_says_whose_scores_on_val_are_no_test():
     lineages = {"fpn_vgg19": [{}], "fpn_resnet50": [{"include_val": False}], "pspnet_resnet50": [{"include_val": True}]}
     scores = {"frame": "all", "iou": "0.8", "precision": "0.9", "recall": "0.9"}
     rows = [{"set": name, "model": model} | scores for name in ("val", "test") for model in model_card.NETWORKS]
-    told = [line.split(" | ")[1] for line in model_card.set_table(rows, lineages).splitlines()]
-    assert told == ["val", "test", "val", "test", "val, trained on", "test"]
+    sets = [line.split(" | ")[1] for line in model_card.set_table(rows, lineages).splitlines()]
+    assert sets == ["val", "test", "val", "test", "val, trained on", "test"]
 
 
 def test_sums_are_those_of_the_weight_files():

@@ -84,7 +84,7 @@ def test_export_writes_nothing_where_the_score_would_change(tmp_path, data, monk
 def test_export_refuses_weights_that_do_not_tell_how_they_were_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "read_recipe", lambda _: SimpleNamespace(architecture="fpn", encoder="resnet18"))
     torch.save(build_network("fpn", "resnet18").state_dict(), tmp_path / "bare.pt")
-    with pytest.raises(ValueError, match=r"bare\.pt does not tell how fpn_resnet50 was trained"):
+    with pytest.raises(ValueError, match=r"bare\.pt holds no training history of fpn_resnet50"):
         export_module.export("fpn_resnet50", tmp_path / "bare.pt", [], tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
         export_module.export("fpn_resnet50", tmp_path / "nowhere.pt", [], tmp_path)

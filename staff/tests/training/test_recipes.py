@@ -120,11 +120,11 @@ def test_every_shipped_recipe_can_be_trained_as_far_as_it_says(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("architecture: fpn", "architecture: fpm", "no fpm with the encoder resnet18"),
-        ("encoder: resnet18", "encoder: resnet19", "no fpn with the encoder resnet19"),
+        ("architecture: fpn", "architecture: fpm", "architecture fpm with encoder resnet18"),
+        ("encoder: resnet18", "encoder: resnet19", "architecture fpn with encoder resnet19"),
         ("lr: 1.0e-3", "lr: 1.0e-3, frozen: [encodr.]", "stage 'only', task.frozen: .*'encodr.'"),
         ("start: none", "start: nowhere.pt", "start: 'nowhere.pt' is no file"),
-        ("start: none", "start: fpn_resnet50/wid", r"refers to fpn_resnet50/wid\..*wide"),
+        ("start: none", "start: fpn_resnet50/wid", "refers to fpn_resnet50/wid, which is no stage: .*wide"),
         ("start: none", "start: fpn_resnet50", "start: 'fpn_resnet50' is no file"),
         ("steps: 100", "steps: 100\n    teacher: imagenet", "stage 'only', teacher: 'imagenet' is no file"),
         (
@@ -179,7 +179,7 @@ def test_recipes_that_need_each_other_are_refused(tmp_path, data, monkeypatch):
         ),
     ],
 )
-def test_a_fault_in_a_source_is_named_with_its_file(tmp_path, data, spoil, message):
+def test_a_bad_file_of_a_source_is_named(tmp_path, data, spoil, message):
     """Whatever `utils.Dataset` says of a file (test_dataset.py) is said with recipe and stage."""
     shutil.copytree(data, tmp_path / "data")
     spoil(tmp_path / "data" / "CamVid")

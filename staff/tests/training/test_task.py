@@ -18,7 +18,7 @@ from staff.training.task import (
 )
 
 
-def test_the_loss_is_low_for_the_truth_and_blind_where_told():
+def test_the_loss_is_low_for_the_truth_and_ignores_unlabelled_pixels():
     labels = torch.full((1, 16, 16), 3)
     labels[:, 4:8] = CAR
     labels[:, 8:10], labels[:, 10:12] = 11, IGNORED

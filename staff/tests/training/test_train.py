@@ -249,7 +249,7 @@ def test_a_start_that_is_another_recipes_stage_is_trained_first(tmp_path, data, 
     assert before["start"] == "random weights" and "tiny/only" in stage["start"]
     assert stage["machine"].startswith(f"{torch.get_num_threads()} CPU thread")
     (stage,) = weight_files.lineage_of(train_module.train("psp", runs), f"pspnet_{ENCODER}")
-    assert "tiny/only" in stage["start"], "the stages of another network are told there"
+    assert "tiny/only" in stage["start"], "the stages of another network are named there"
     before = first.stat().st_mtime_ns
     assert train_module.resolve("tiny/only", runs) == str(first)
     assert first.stat().st_mtime_ns == before
@@ -275,10 +275,10 @@ def test_the_head_of_the_teacher_is_put_on_the_start(tmp_path, data, recipe, sho
     torch.save(teacher.state_dict(), file)
     words = read_recipe(str(recipe))
     stage = words.stages[0].model_copy(update={"teacher": str(file), "head_of_teacher": True})
-    task, told = train_module.build_task(words, stage, "none", arguments(tmp_path, data))
+    task, description = train_module.build_task(words, stage, "none", arguments(tmp_path, data))
     assert torch.equal(task.network.segmentation_head[0].weight[CAR_OUTPUT:], teacher.segmentation_head[0].weight)
     ours, theirs = (n.decoder.seg_blocks[0].block[0].block[0].weight for n in (task.network, teacher))
-    assert torch.equal(ours, theirs) and "FPN-ResNet50" in told
+    assert torch.equal(ours, theirs) and "FPN-ResNet50" in description
     headless = stage.model_copy(update={"head_of_teacher": False})
     plain, _ = train_module.build_task(words, headless, "none", arguments(tmp_path, data))
     assert not torch.equal(plain.network.decoder.seg_blocks[0].block[0].block[0].weight, theirs)

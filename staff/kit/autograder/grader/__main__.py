@@ -40,7 +40,7 @@ def grade(root: Path, supervisor: Any = None) -> int:
             print(f"The autograder cannot grade here: {error}")
         results.notes = [
             about_hidden,
-            "The autograder itself failed, which says nothing about this submission: tell the staff.",
+            "The autograder itself failed. This says nothing about your submission: please inform the staff.",
         ]
         return 1
     finally:
@@ -92,7 +92,7 @@ def _run_tests(student: Student, results: Results) -> None:
 
 
 def _judge(check: Callable, what: str) -> tuple[bool, Any]:
-    """Return whether a check passed and what it says. Whatever a worker may have made of its answer is a failure."""
+    """Return whether a check passed, and its message. An answer that cannot be read is a failure."""
     try:
         return True, check() or "As expected."
     except Failed as failure:
@@ -130,7 +130,7 @@ def _spare_uid() -> int:
 
 
 def _close_off(root: Path, source: Path) -> None:
-    """Take from other users what the student's code must not read, or write."""
+    """Forbid other users to read or write the files that the student's code must not reach."""
     for path in [*(source / name for name in SECRET), root / "submission_metadata.json"]:
         if path.exists():
             path.chmod(0o700 if path.is_dir() else 0o600)

@@ -104,7 +104,7 @@ def wanted(name: str) -> bool:
 
 
 def _copy(opened, parts: tuple[str, ...], size: int, target: Path, allowance: Allowance) -> None:
-    """Write one entry; a Python file above the limit is cut right behind it, so that it is found too large later."""
+    """Write one entry. Of a too large Python file, keep one byte above the limit, so that it is recognised later."""
     size = min(size, LARGEST_FILE + 1) if PYTHON.search(parts[-1]) else size
     allowance.take(size)
     path = target.joinpath(*parts)

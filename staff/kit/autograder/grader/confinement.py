@@ -60,7 +60,7 @@ def make_shared_memory_private(size: int) -> None:
             return
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             Path("/proc/self", name).write_text(text)
-    libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)  # what is mounted here is not to show outside
+    libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)  # keep these mounts invisible outside
     libc.mount(b"grading", b"/dev/shm", b"tmpfs", 0, f"size={size},mode=1777".encode())
 
 

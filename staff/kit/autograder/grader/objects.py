@@ -84,7 +84,7 @@ def from_native(value, probe=()):
 
 
 def fingerprint(tensor):
-    """Shape, sum and sum of magnitudes: enough to tell one trained tensor from another."""
+    """Shape, sum and sum of magnitudes: enough to distinguish trained tensors."""
     values = tensor.detach().cpu()
     sums = (numbers.sum(dtype=torch.float64).item() for numbers in (values, values.abs()))
     return [list(values.shape), *sums]

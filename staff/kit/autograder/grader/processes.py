@@ -57,7 +57,7 @@ def sweep(uid: int | None, worker: int | None = None) -> dict[int, tuple[int, fl
     """End a worker and every process it has left behind; return status and seconds of computing of those that ended.
 
     Those left behind can be found on Linux only. A subreaper inherits them all, so that it has no children only when
-    nothing is left. Nothing here waits for one process: another may hold it back by tracing it.
+    nothing is left. Never wait for one process alone: another may block it by tracing it.
     """
     ended: dict[int, tuple[int, float]] = {}
     deadline, killer, seen = time.monotonic() + 10, None, None
@@ -68,7 +68,7 @@ def sweep(uid: int | None, worker: int | None = None) -> dict[int, tuple[int, fl
                 os.kill(pid, signal.SIGKILL)
         seen = seen or alive
         if uid is not None and not alive <= seen and (killer is None or killer in ended):
-            # Some of them start new ones. All at once is what even those that fork all the time cannot escape.
+            # Some keep starting new ones. Killing all of this user's processes at once stops those too.
             killer = fork_as(uid, lambda: os.kill(-1, signal.SIGKILL))
     return ended
 

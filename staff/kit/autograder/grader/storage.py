@@ -37,7 +37,7 @@ def short_path(folder: Path) -> Path:
 
 
 def excess(temp_folder: Path, uid: int | None, private: bool, limit: int, pids: Iterable[int] = ()) -> str:
-    """Return which limit the files pass that a worker may write, "" if none.
+    """Return which limit the worker's files exceed, "" if none.
 
     pids: the worker's processes, whose open files count even if they are deleted.
     "disk": they take more than `limit` bytes; "files": there are too many, or folders nested too deep.
@@ -79,7 +79,7 @@ def _deleted(pids: Iterable[int]) -> int:
 
 
 def clear_shared_memory(uid: int | None, private: bool) -> None:
-    """Delete what a worker left in /dev/shm. Shared with others and not of a user of its own, it cannot be told."""
+    """Delete what a worker left in /dev/shm. Skipped if it is shared and the worker has no user of its own."""
     if not private and uid is None:
         return
     for path in SHARED_MEMORY.iterdir() if SHARED_MEMORY.is_dir() else ():

@@ -24,7 +24,7 @@ from . import confinement, processes, ready_made, storage, values
 from .messages import describe_error, hint_for
 from .testing import BudgetExhausted, Case, Failed, NotWritten, Outcome, describe
 
-# What a worker sent has not the form it should have: the grader does not look into why.
+# For an answer of the wrong form. The grader does not examine why.
 UNREADABLE = "{} should return a value, but what came back could not be read."
 # Imported once, before the workers are forked, if the submission mentions them.
 PRELOAD = (
@@ -168,7 +168,7 @@ class Student:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise BudgetExhausted(f"Not run: {self._budget()} was used up before this test.")
-        # What ran out of time twice gets less of it, so that the rest is graded before Gradescope's own limit.
+        # After two timeouts a TO-DO gets less time, so that the rest is graded before Gradescope's own limit.
         share = 0.25 if self.timeouts >= 2 else 1
         # A submission that could be imported within the limit is not to fail later because the machine is busier.
         import_seconds = self.limits["import_seconds"] * (1 if function is None else 2)

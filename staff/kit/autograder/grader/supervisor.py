@@ -2,7 +2,7 @@
 
 Reads requests from standard input and writes, for each, how the worker ended and then the two frames that it sent. Runs
 as the grader's own user and never runs student code itself; its memory, which every worker inherits, holds nothing
-secret. It lies in a session of its own and outlives a grader that is killed, to end what that one has started.
+secret. It has its own session: if the grader is killed, it lives on and ends what the grader started.
 """
 
 import contextlib

@@ -36,7 +36,7 @@ class TracedUfunc:
 
 
 def trace_ufuncs() -> None:
-    """Put a traced one in the place of every ufunc that is not NumPy's own, in modules imported since the last call.
+    """Replace every ufunc that is not NumPy's own by a traced one, in the modules imported since the last call.
 
     The supervisor looks through those that it has preloaded: in a worker this would copy most of the memory they share.
     """
@@ -69,7 +69,7 @@ def _package(frame):
 
 
 def _called_by_student(frame):
-    """Whether the student's code called this, and not another library or an import for purposes of its own."""
+    """Whether the student's code made this call, and not another library or an import."""
     while frame := frame.f_back:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return False

@@ -37,7 +37,7 @@ def run(request: dict, project: Path, send: int) -> None:
 
 
 def settle_in(project: Path, home: Path) -> None:
-    """Make this a process of the student's: his folders, and nothing of the supervisor's in `__main__`."""
+    """Prepare this process for the student's code: its folders, and an empty `__main__`."""
     names = ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCH_HOME", "XDG_CACHE_HOME")
     os.environ.update(dict.fromkeys(names, str(home)))
     os.chdir(project)
@@ -53,7 +53,7 @@ def _send(send, frame):
 
 
 def _import(project, request):
-    """Return the student's module, or None, and what to say of it, at length if nothing is to be called."""
+    """Return the student's module (or None) and a report on the import, longer if no function is called."""
     notes = []
     trace_ufuncs()
     path = project / CODE / "student_code.py"

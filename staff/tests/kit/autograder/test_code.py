@@ -26,7 +26,7 @@ def test_mistakes_cost_their_own_points(grade):
     assert "still running after 1 s" in graded.outputs("EC")[1]  # a third time need not be waited out
 
 
-def test_exits_and_allocations_are_told_and_write_no_results(gradescope):
+def test_exits_and_allocations_are_reported_and_write_no_results(gradescope):
     root = gradescope({})
     source = code("writes_results", "exits", "allocation", ROOT=str(root))
     (root / "submission" / "student_code.py").write_text(source, "utf-8")
@@ -89,7 +89,7 @@ def test_ready_made_functions_earn_nothing_under_any_name(grade):
     assert any(name.startswith("torchmetrics.") for name in named)
 
 
-def test_careless_code_is_told_what_came_back(grade):
+def test_careless_code_gets_a_message_with_what_came_back(grade):
     graded = grade({"student_code.py": code("careless")})
     assert graded.points == NOTHING | {"1": 13}
     assert graded.outputs("1")[-1] == "sigmoid of a 3×2 tensor should leave its input as it was, but changed it."
@@ -131,7 +131,7 @@ def test_what_calls_a_broken_function_is_graded_for_itself(grade):
     assert "utils.py could not be imported and the project's own was used" in graded.results["output"]
 
 
-def test_typical_mistakes_are_told_how_to_mend_them(grade):
+def test_typical_mistakes_get_a_hint(grade):
     graded = grade({"student_code.py": (SUBMISSIONS / "typical.py").read_text("utf-8")})
     assert "each form of the formula is safe for one sign only" in graded.outputs("1")[0]
     assert "along `dim`" in graded.outputs("2")[0]

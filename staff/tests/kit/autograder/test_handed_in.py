@@ -8,7 +8,6 @@ import pytest
 
 from staff import ROOT
 from staff.kit import make_starter
-from staff.tests.code.notebook_cells import TODO_OF_TEST
 from staff.tests.kit.autograder.harness import (
     FULL,
     KIT,
@@ -19,6 +18,7 @@ from staff.tests.kit.autograder.harness import (
     one_function,
     zip_of,
 )
+from staff.tests.proj2_code.notebook_cells import TODO_OF_TEST
 
 # The good ones
 
@@ -39,7 +39,7 @@ def test_reference_gets_full_marks_and_grade_py_says_so(archive, tmp_path):
     assert not [line for line in lines if " 0 / " in line]
 
 
-def test_starter_gets_nothing_and_is_told_which_todo(grade):
+def test_starter_gets_no_points_and_names_the_todo(grade):
     text = (ROOT / "proj2_code" / "student_code.py").read_text("utf-8")
     starter = make_starter.student_code(text, "student_code.py")
     graded = grade({"student_code.py": starter, "utils.py": (ROOT / "proj2_code" / "utils.py").read_bytes()})

@@ -209,7 +209,7 @@ def test_student_code_is_found(tmp_path, files, words):
         ),
     ],
 )
-def test_what_cannot_be_graded_is_told(tmp_path, files, words):
+def test_the_reason_is_given_for_what_cannot_be_graded(tmp_path, files, words):
     with pytest.raises(submission.Unusable, match=re.escape(words)):
         find(tmp_path, files)
 

@@ -112,8 +112,8 @@ def test_error_map_names_unequal_sizes():
 
 
 def test_show_prediction_draws_four_pictures_and_a_legend(shown, monkeypatch):
-    told, show = [], utils.show
-    monkeypatch.setattr(utils, "show", lambda alt: told.append(alt) or show(alt))
+    texts, show = [], utils.show
+    monkeypatch.setattr(utils, "show", lambda alt: texts.append(alt) or show(alt))
     image = np.full((2, 2, 3), 90, np.uint8)
     utils.show_prediction(image, TRUE, PREDICTED)
     axes = shown[0].axes
@@ -121,7 +121,7 @@ def test_show_prediction_draws_four_pictures_and_a_legend(shown, monkeypatch):
     for ax, drawn in zip(axes, (image, TRUE, PREDICTED, utils.error_map(PREDICTED, TRUE, image)), strict=True):
         assert np.array_equal(ax.images[0].get_array(), drawn)
     assert {text.get_text() for text in axes[3].get_legend().get_texts()} == set(utils.ERROR_COLOURS)
-    assert "50% of the true mask is hit" in told[0] and "1 pixels are false alarms" in told[0]
+    assert "50% of the true mask is hit" in texts[0] and "1 pixels are false alarms" in texts[0]
 
 
 @pytest.mark.parametrize("count", [1, 5, 64, 70])

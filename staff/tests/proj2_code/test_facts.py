@@ -9,7 +9,7 @@ import torchinfo
 from torch import nn
 
 from staff import ROOT
-from staff.tests.code.notebook_cells import cell_of
+from staff.tests.proj2_code.notebook_cells import cell_of
 
 
 def fpn(encoder):

@@ -209,7 +209,7 @@ def test_both_names_of_utils_are_one_module(monkeypatch, first):
     for name in ("student_code", "utils", "proj2_code", "proj2_code.student_code", "proj2_code.utils"):
         monkeypatch.setitem(sys.modules, name, None)  # so that it is put back afterwards
         del sys.modules[name]
-    monkeypatch.setattr(sys, "path", sys.path.copy())  # student_code puts its folder there
+    monkeypatch.syspath_prepend(utils.ROOT)  # puts the path back afterwards: student_code adds its folder
     importlib.import_module(first)
     assert importlib.import_module("utils") is importlib.import_module("proj2_code.utils")
 

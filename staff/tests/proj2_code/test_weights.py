@@ -11,8 +11,7 @@ import torch
 
 import student_code
 import utils
-
-ROOT = utils.ROOT
+from staff import ROOT
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def test_a_data_set_is_indexed_like_a_list(street):
     for k in (3, -4):
         with pytest.raises(IndexError, match=str(k)):
             dataset[k]
+    assert len(dataset[1:]) == 2 and np.array_equal(dataset[1:][0][0], dataset[1][0])
 
 
 def test_what_file_managers_leave_behind_is_passed_over(street):

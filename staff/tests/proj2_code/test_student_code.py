@@ -12,8 +12,7 @@ import pytest
 
 import student_code
 import utils
-
-ROOT = utils.ROOT
+from staff import ROOT
 
 
 def test_data_sets_are_the_sample_and_say_so_without_camvid(capsys, monkeypatch, tmp_path):

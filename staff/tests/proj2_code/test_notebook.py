@@ -8,7 +8,7 @@ import pytest
 
 from staff import ROOT
 from staff.figures.draw_figures import FIGURES
-from staff.tests.code.notebook_cells import cell_of, check_outputs, code_cells, markdown, scores_of, text_of
+from staff.tests.proj2_code.notebook_cells import cell_of, check_outputs, code_cells, markdown, scores_of, text_of
 
 # The headings of the handout, in its order.
 SECTIONS = re.split(

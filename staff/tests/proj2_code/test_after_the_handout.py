@@ -9,9 +9,9 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_jaccard_index, binary_precision, binary_recall
 
-import after_the_handout as after
 import student_code
 import utils
+from proj2_code import after_the_handout as after
 from staff import ROOT, notebook_page
 
 HEIGHT, WIDTH = 96, 120
@@ -82,7 +82,7 @@ def test_every_threshold_is_exact(figure, frame):
         assert check_numbers(figure, frame) == k / 100
 
 
-def test_the_arrow_keys_move_it_and_a_screen_reader_is_told(figure, frame):
+def test_the_arrow_keys_move_it_and_a_screen_reader_reads_it(figure, frame):
     slider = figure.get_by_role("slider", name="Threshold").first
     slider.focus()
     for key, threshold in (("ArrowRight", "0.51"), ("ArrowRight", "0.52"), ("ArrowLeft", "0.51"), ("Home", "0.01")):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from staff.tests.code.notebook_cells import cell_of
+from staff.tests.proj2_code.notebook_cells import cell_of
 
 
 @pytest.mark.parametrize("start", ["", "proj2_code", "..", "staff/tests"])

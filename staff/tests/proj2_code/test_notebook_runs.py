@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from staff import ROOT, run_notebook
-from staff.tests.code.notebook_cells import cell_of, check_outputs, markdown, scores_of, text_of
+from staff.tests.proj2_code.notebook_cells import cell_of, check_outputs, markdown, scores_of, text_of
 
 pytestmark = pytest.mark.slow
 MODELS = ["FPN-VGG19", "FPN-ResNet50", "PSPNet-ResNet50"]
