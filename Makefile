@@ -25,7 +25,7 @@ export CHECK_SYSTEM
 .PHONY: help run check style test lab data pins train-data train evaluate notebook figures sample starter autograder report card bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/ready data ## execute the notebook: build/proj2.html and build/iou.csv
 	@$(PY) -m staff.run_notebook

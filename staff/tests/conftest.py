@@ -2,6 +2,7 @@
 
 import os
 
+os.environ.setdefault("MPLBACKEND", "Agg")  # no window, and no Tcl, on any system
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: let each compute on one core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -292,5 +292,7 @@ def _with_fixed_times(deck) -> bytes:
     deck.save(saved)
     with zipfile.ZipFile(saved) as source, zipfile.ZipFile(fixed, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
-            target.writestr(zipfile.ZipInfo(name, _ZIP_TIME), source.read(name))
+            entry = zipfile.ZipInfo(name, _ZIP_TIME)
+            entry.create_system = 3  # Unix, wherever this runs
+            target.writestr(entry, source.read(name))
     return fixed.getvalue()

@@ -55,7 +55,7 @@ def run_copy(folder):
     (obstacles / "sitecustomize.py").write_text(NO_NETWORK)
     (obstacles / "utils.py").write_text("raise ImportError('not this utils')")
     environment = {name: value for name, value in os.environ.items() if name not in ("CAMVID_DIR", "MPLBACKEND")}
-    environment |= {"PYTHONPATH": str(obstacles), "NETWORK_LOG": str(obstacles / "log")}
+    environment |= {"PYTHONPATH": str(obstacles), "NETWORK_LOG": str(obstacles / "log"), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, "-m", "staff.run_notebook"],
         cwd=folder,

@@ -109,7 +109,7 @@ def test_verify_lets_the_interrupt_key_through_and_refuses_a_result():
 
 
 def module_of(path, text, name=None):
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name or path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,7 +1,7 @@
 """From a trained stage to a weight file of the course."""
 
+import hashlib
 import json
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,8 +65,9 @@ def test_export_keeps_the_scores_and_halves_the_file(tmp_path, data, monkeypatch
     assert target.stat().st_size < 6e6, "zeros take no room"
     course = load_network("pspnet", "resnet50", shipped, outputs=1)
     assert not course.encoder.layer4[0].conv1.weight.any() and course.encoder.layer4[0].conv1.weight.is_contiguous()
-    check = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True)
-    assert check.returncode == 0
+    for line in (tmp_path / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
 
 
 def test_export_writes_nothing_where_the_score_would_change(tmp_path, data, monkeypatch):

@@ -366,7 +366,7 @@ class Report(train.Clock):
 train.Clock = Report
 recipes.STEPS_PER_EPOCH = 2
 for model in {models}:
-    train.train(f"{tmp_path}/{{model}}.yaml", train.parse_arguments(sys.argv[1:]))
+    train.train(str(Path({str(tmp_path)!r}, f"{{model}}.yaml")), train.parse_arguments(sys.argv[1:]))
 """
     )
     words = ["--fast-dev-run", "--devices", "2", "--accelerator", "cpu", "--runs", tmp_path / "runs", "--data", data]

@@ -98,6 +98,7 @@ def test_where_memory_runs_out_a_worker_is_ended_before_the_grader():
     assert Path("/proc/self/oom_score_adj").read_text("utf-8") != "1000\n"
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere open files cannot be listed")
 def test_deleted_files_count_while_they_are_open(tmp_path):
     (tmp_path / "project").mkdir()
     with tempfile.TemporaryFile(dir=tmp_path) as file:
@@ -108,7 +109,7 @@ def test_deleted_files_count_while_they_are_open(tmp_path):
 
 
 def test_a_long_path_gets_a_short_one(tmp_path):
-    assert storage.short_path(tmp_path.parents[1]) == tmp_path.parents[1]
+    assert storage.short_path(Path("/tmp")) == Path("/tmp")
     long = tmp_path / ("a" * 60) / "home"
     long.mkdir(parents=True)
     link = storage.short_path(long)
