@@ -11,7 +11,7 @@ from proj2_unit_tests.checks import check_tensor, without_download
 
 ROOT = utils.ROOT
 TOLERANCE = 0.02  # rounding depends on the memory layout: a pixel very near 0.5 may come out as 0 or 1
-HEIGHT, WIDTH = 64, 96  # small, so that the models differ: PSPNet needs the surroundings, and sees few here
+HEIGHT, WIDTH = 64, 96  # small, so that the models differ: PSPNet needs the surroundings, and sees little of them
 
 
 def _cut_outs() -> list[tuple[np.ndarray, np.ndarray]]:

@@ -29,7 +29,7 @@ class Model:
     handout: tuple[float, float, float] | None = None
     """IoU of the course's weights of 2021 on the three test frames."""
     parameters: int | None = None
-    """Their number, as `print_model_summary` prints it. The report quotes it, and the next."""
+    """Their number, as `print_model_summary` prints it. The report quotes this and `mult_adds_g`."""
     mult_adds_g: float | None = None
     """Billions of multiply-adds for an input of 1×3×384×480."""
 

@@ -109,7 +109,8 @@ def peak_memory() -> list[tuple[str, float, float]]:
 
 def installing() -> list[tuple[str, float]]:
     """(what, seconds), each done once: the first and second `make run` of a fresh copy, and pip installing the same."""
-    leave = shutil.ignore_patterns(".venv", ".git", "build", "dist", "runs", "CamVid", "__pycache__")
+    data = ("CamVid", "LabelMeFacade", "starts")
+    leave = shutil.ignore_patterns(".venv", ".git", "build", "dist", "runs", *data, "__pycache__")
     with tempfile.TemporaryDirectory() as place:
         copy, pip_only = Path(place, "project"), Path(place, "pip")
         shutil.copytree(ROOT, copy, ignore=leave)

@@ -45,7 +45,7 @@ def test_both_makefiles_check_the_system_alike():
         ("Linux", "x86_64", "glibc", (3, 15), "3.11 to 3.14"),
     ],
 )
-def test_systems_without_pytorch_are_told_before_anything_is_installed(
+def test_systems_without_pytorch_get_a_message_before_anything_is_installed(
     monkeypatch, system, machine, release, version, said
 ):
     monkeypatch.setattr(platform, "system", lambda: system)

@@ -94,7 +94,7 @@ class History(lightning.Callback):
 def changed_settings(before: dict, stage: Stage) -> str:
     """The names of the settings that differ from a stage's description."""
     now = stage.model_dump(mode="json")
-    return ", ".join(key for key in now if now[key] != before["settings"].get(key))
+    return ", ".join(key for key in now if now[key] != before.get("settings", now).get(key))
 
 
 def warm_average(average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor | int) -> torch.Tensor:

@@ -20,8 +20,18 @@ def stage_reference(name: str) -> tuple[str, str] | None:
 
 
 @cache
-def check(model: str, data: Path, start: str, until: str | None = None, path: tuple[str, ...] = ()) -> None:
-    """Raise Mistake if a stage of the recipe, up to ``until``, can't be trained on ``data`` from ``start``."""
+def check(
+    model: str,
+    data: Path,
+    start: str,
+    until: str | None = None,
+    path: tuple[str, ...] = (),
+    imagenet: Path | None = None,
+) -> None:
+    """Raise Mistake if a stage of the recipe, up to ``until``, can't be trained on ``data`` from ``start``.
+
+    imagenet: a file to take where a recipe that this one needs starts with imagenet.
+    """
     recipe = read_recipe(model)
     file = file_of(model)
     names = [stage.name for stage in recipe.stages]
@@ -39,7 +49,7 @@ def check(model: str, data: Path, start: str, until: str | None = None, path: tu
     for name, where, index in references:
         if (ROOT / name).is_file() and not where.endswith(", start"):
             check_teacher(ROOT / name, where, needed[index])
-        check_reference(name, where, model, names[:index], data, path)
+        check_reference(name, where, model, names[:index], data, path, imagenet)
 
 
 def check_sources(stage: Stage, where: str, data: Path) -> None:
@@ -86,7 +96,9 @@ def try_teacher(file: Path, every_output: bool) -> None:
     build_teacher(read_teacher(file), file, every_output)
 
 
-def check_reference(name: str, where: str, model: str, earlier: list[str], data: Path, path: tuple[str, ...]) -> None:
+def check_reference(
+    name: str, where: str, model: str, earlier: list[str], data: Path, path: tuple[str, ...], imagenet: Path | None
+) -> None:
     """Check that ``name`` is a known start, a file, or a stage that is trained before the one that refers to it."""
     reference = stage_reference(name)
     if reference is None:
@@ -103,4 +115,5 @@ def check_reference(name: str, where: str, model: str, earlier: list[str], data:
     if not where.endswith(", start") and (named.architecture, named.encoder) != ("fpn", "resnet50"):
         raise Mistake(f"{where}: {name} can't teach: it is not an FPN-ResNet50.")
     if other != model:
-        check(other, data, named.start, stage, (*path, model))
+        first = str(imagenet) if named.start == "imagenet" and imagenet else named.start
+        check(other, data, first, stage, (*path, model), imagenet)

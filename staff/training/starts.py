@@ -111,12 +111,14 @@ def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> int:
 
 
 def main() -> None:
-    recipes = [read_recipe(model) for model in known_models()]
-    try:
-        for start, encoder in {(r.start, r.encoder) for r in recipes if r.start in DOWNLOADED}:
+    recipes, failures = [read_recipe(model) for model in known_models()], []
+    for start, encoder in sorted({(recipe.start, recipe.encoder) for recipe in recipes if recipe.start in DOWNLOADED}):
+        try:
             pretrained(start, encoder, DATA)
-    except OSError as error:
-        raise SystemExit(str(error)) from error
+        except OSError as error:
+            failures.append(str(error))
+    if failures:
+        raise SystemExit("\n".join(failures))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,10 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
     """Train one stage from ``start`` unless it is done; returns its weight file."""
     weights, last = folder / "weights.pt", folder / "last.ckpt"
     if weights.exists():
-        before = read_saved(weights)["lineage"]
+        try:
+            before = read_saved(weights).get("lineage")
+        except ValueError as error:
+            raise Mistake(str(error)) from error
         if before and (odd := changed_settings(before[-1], stage)):
             raise Mistake(f"{folder} was trained with other settings ({odd}): delete it and the later stages.")
         print(f"{folder} is done")
@@ -82,7 +85,7 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
         raise Mistake(f"{folder}: {error}") from error
     print(f"{folder.name}: {description}", flush=True)
     model = name_network(recipe.architecture, recipe.encoder)
-    history = History(model, lineage_of(Path(start), model), stage, description)
+    history = History(model, lineage_of(ROOT / start, model), stage, description)
     photographs = None
     if stage.label_check:
         number = PHOTOGRAPHS_IN_A_DRY_RUN if arguments.fast_dev_run else None
@@ -152,9 +155,11 @@ def resolve(name: str, arguments: argparse.Namespace) -> str:
 def train(model: str, arguments: argparse.Namespace) -> Path:
     """Train all stages of one recipe in order; return the weight file of the last one.
 
-    Raises Mistake, before anything is trained, for a mistake in the recipe, its sources or what it refers to.
+    Raises Mistake, before anything is trained, for a mistake in the recipe, its sources or what it refers to; also at a
+    finished stage that had other settings.
     """
-    checks.check(model, arguments.data, first_start(read_recipe(model), arguments))
+    start = first_start(read_recipe(model), arguments)
+    checks.check(model, arguments.data, start, imagenet=arguments.imagenet)
     return _train(model, arguments)
 
 
@@ -168,7 +173,7 @@ def _train(model: str, arguments: argparse.Namespace, until: str | None = None) 
     folder = arguments.runs / Path(model).stem
     start = resolve(first_start(recipe, arguments), arguments)
     for stage in recipe.stages:
-        start = str(run_stage(recipe, stage, folder / stage.name, start, arguments))
+        start = str(run_stage(recipe, stage, folder / stage.name, start, arguments).resolve())
         if stage.name == until:
             return Path(start)
     head = folder / "street_classes" / "weights.pt"
@@ -216,7 +221,8 @@ def main() -> None:
     models = recipes.known_models() if arguments.model == "all" else [arguments.model]
     try:
         for model in models:
-            checks.check(model, arguments.data, first_start(read_recipe(model), arguments))
+            start = first_start(read_recipe(model), arguments)
+            checks.check(model, arguments.data, start, imagenet=arguments.imagenet)
         for model in models:
             print(f"{model}: {train(model, arguments)}")
     except (Mistake, NotFiniteError) as error:

@@ -374,7 +374,7 @@ def test_messages_survive_a_console_that_cannot_print_the_folder(tmp_path):
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_missing_package_is_told(call, monkeypatch):
+def test_a_missing_package_is_named(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     result = call()
     assert result.status == 1 and "requirements.txt" in result.err

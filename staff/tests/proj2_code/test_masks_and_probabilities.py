@@ -98,7 +98,7 @@ def test_softmax_is_the_ready_made_one(ready_made, dtype, shape, dim):
     assert torch.equal(x, before)
 
 
-def test_softmax_runs_along_the_first_axis_unless_told():
+def test_softmax_runs_along_the_first_axis_by_default():
     x = torch.tensor([[0.0, 5.0], [3.0, 5.0]])
     torch.testing.assert_close(student_code.softmax(x).sum(0), torch.ones(2))
 

@@ -37,7 +37,7 @@ sys.addaudithook(_refuse)
 def project_copy(folder):
     """What the notebook needs, in a folder of its own, without CamVid."""
     for part in ("proj2_code", "proj2_unit_tests", "data"):
-        ignored = shutil.ignore_patterns("CamVid", "LabelMeFacade", "__pycache__", ".*")
+        ignored = shutil.ignore_patterns("CamVid", "LabelMeFacade", "starts", "__pycache__", ".*")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
     (folder / "staff").mkdir()
     programs = [ROOT / "staff" / name for name in ("__init__.py", "files.py", "run_notebook.py")]
@@ -84,7 +84,7 @@ def on_the_sample(tmp_path_factory):
 def twins(cell):
     """A cell, and the same again if it is code that runs a network once at most.
 
-    Not the knobs of the training: the runner makes the first ones small, and a second cell would undo it.
+    Not the settings of the training: the runner makes the first ones small, and a second cell would undo it.
     """
     slow = ("print_model_summary", "range(len(test_dataset))", "applyIoU(", "compare_psp_fpn(", "test_model")
     slow += ("threshold_curve(", "features_and_labels(", "write_scenes(", "film")

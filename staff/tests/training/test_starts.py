@@ -78,7 +78,7 @@ def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path, monk
     save_weights(donor, stage / "weights.pt", "net", [])
     other = build_network("pspnet", "resnet18")
     assert load_start(other, str(tmp_path / "whole.pt"), "resnet18", tmp_path, []), "all but the head fits"
-    monkeypatch.chdir(stage)
+    monkeypatch.setattr(starts, "ROOT", stage)
     assert load_start(network, "weights.pt", "resnet18", tmp_path, []).endswith("tensors from net/only")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*imagenet"):
         load_start(network, str(tmp_path / "nowhere.pt"), "resnet18", tmp_path, [])
