@@ -19,6 +19,11 @@ def stage_reference(name: str) -> tuple[str, str] | None:
     return (model, stage) if slash and (recipes.FOLDER / f"{model}.yaml").is_file() else None
 
 
+def or_file(start: str, imagenet: Path | None) -> str:
+    """``start``, or the file that is given in its place where it is ``imagenet``."""
+    return str(imagenet) if start == "imagenet" and imagenet else start
+
+
 @cache
 def check(
     model: str,
@@ -115,5 +120,4 @@ def check_reference(
     if not where.endswith(", start") and (named.architecture, named.encoder) != ("fpn", "resnet50"):
         raise Mistake(f"{where}: {name} can't teach: it is not an FPN-ResNet50.")
     if other != model:
-        first = str(imagenet) if named.start == "imagenet" and imagenet else named.start
-        check(other, data, first, stage, (*path, model), imagenet)
+        check(other, data, or_file(named.start, imagenet), stage, (*path, model), imagenet)

@@ -10,7 +10,6 @@ MODEL `street_classes`, with the weights of that stage, writes the head for all 
 """
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from staff.training.data import DATA, Frame, WholeFrames, camvid
 from staff.training.recipes import read_recipe
 from staff.training.starts import HEAD, read_state
 from staff.training.task import CAR_OUTPUT, load_network
-from staff.training.weight_files import fingerprint, lineage_of, read_lineages, read_saved
+from staff.training.weight_files import digest, fingerprint, lineage_of, read_lineages, read_saved
 
 TOLERANCE = 0.002
 
@@ -129,7 +128,7 @@ def refuse_not_finite(state: dict[str, torch.Tensor], weights: Path) -> None:
 
 def write_sums(models: Path) -> None:
     """SHA256SUMS of the weight files, in the form that `sha256sum --check` reads."""
-    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(models.glob("*.pt"))]
+    lines = [f"{digest(file)}  {file.name}\n" for file in sorted(models.glob("*.pt"))]
     write_text(models / "SHA256SUMS", "".join(lines))
 
 

@@ -7,7 +7,6 @@ a teacher named `MODEL/STAGE` is a stage of another recipe, which is trained fir
 """
 
 import argparse
-import hashlib
 import math
 import shutil
 import time
@@ -29,7 +28,7 @@ from staff.training.recipes import Mistake, Recipe, Stage, read_recipe
 from staff.training.starts import build_teacher, load_matching, load_start, read_teacher
 from staff.training.street_classes import run_street_classes
 from staff.training.task import NotFiniteError, SegmentationTask, build_network
-from staff.training.weight_files import lineage_of, name_network, read_saved, save_weights
+from staff.training.weight_files import digest, lineage_of, name_network, read_saved, save_weights
 
 RUNS = ROOT / "runs"
 CALIBRATION_CROPS = 16
@@ -49,7 +48,7 @@ def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Nam
         teacher = build_teacher(state, file, stage.task.imitate == "logits")
         description += f", taught by the FPN-ResNet50 of {stage.teacher}"
         if not checks.stage_reference(stage.teacher):
-            description += f" (SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()[:8]}…)"
+            description += f" (SHA-256 {digest(file)[:8]}…)"
         if stage.head_of_teacher:
             head = ("decoder.seg_blocks.", "segmentation_head.")
             load_matching(network, {name: value for name, value in state.items() if name.startswith(head)})
@@ -158,14 +157,17 @@ def train(model: str, arguments: argparse.Namespace) -> Path:
     Raises Mistake, before anything is trained, for a mistake in the recipe, its sources or what it refers to; also at a
     finished stage that had other settings.
     """
-    start = first_start(read_recipe(model), arguments)
-    checks.check(model, arguments.data, start, imagenet=arguments.imagenet)
+    check(model, arguments)
     return _train(model, arguments)
 
 
+def check(model: str, arguments: argparse.Namespace) -> None:
+    start = first_start(read_recipe(model), arguments)
+    checks.check(model, arguments.data, start, imagenet=arguments.imagenet)
+
+
 def first_start(recipe: Recipe, arguments: argparse.Namespace) -> str:
-    start = arguments.start or recipe.start
-    return str(arguments.imagenet) if start == "imagenet" and arguments.imagenet else start
+    return checks.or_file(arguments.start or recipe.start, arguments.imagenet)
 
 
 def _train(model: str, arguments: argparse.Namespace, until: str | None = None) -> Path:
@@ -221,8 +223,7 @@ def main() -> None:
     models = recipes.known_models() if arguments.model == "all" else [arguments.model]
     try:
         for model in models:
-            start = first_start(read_recipe(model), arguments)
-            checks.check(model, arguments.data, start, imagenet=arguments.imagenet)
+            check(model, arguments)
         for model in models:
             print(f"{model}: {train(model, arguments)}")
     except (Mistake, NotFiniteError) as error:

@@ -48,13 +48,18 @@ def lineage_of(file: Path, model: str) -> list[dict]:
     return saved["lineage"] if saved.get("model") == model else []
 
 
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def fingerprint(state: dict[str, torch.Tensor]) -> str:
     """SHA-256 of the encoder and decoder below the head, in the precision of the weight files."""
-    digest = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name, value in sorted(state.items()):
         if not name.startswith("segmentation_head.") and value.is_floating_point():
-            digest.update(name.encode() + value.half().numpy().tobytes())
-    return digest.hexdigest()
+            sha256.update(name.encode() + value.half().numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def save_weights(network: torch.nn.Module, target: Path, model: str, lineage: list[dict]) -> None:
