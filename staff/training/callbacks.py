@@ -18,7 +18,9 @@ from staff.training.task import NotFiniteError
 
 
 class Clock(Timer):
-    """Logs the hours trained so far, without interruptions, and stops at the end of the epoch of the deadline.
+    """Logs the hours trained so far, and stops at the end of the epoch of the deadline.
+
+    The time between an interruption and the next run does not count; that of a paused process does.
 
     Only at the end of an epoch: a run resumed from that checkpoint gets the same crops and dropout.
     """
@@ -74,7 +76,12 @@ class History(lightning.Callback):
         checkpoint.update(self.metadata(trainer))
 
     def on_load_checkpoint(self, trainer, pl_module, checkpoint: dict) -> None:
-        before = checkpoint["lineage"][-1]
+        *earlier, before = checkpoint["lineage"]
+        if earlier != self.earlier:
+            raise SystemExit(
+                f"The stages before {self.stage.name!r} were trained again since it began: delete the stage's folder, "
+                "or name another one as --runs."
+            )
         if before["start"] != self.start_description:
             raise SystemExit(
                 f"Stage {self.stage.name!r} began with {before['start']}, not with {self.start_description}: "

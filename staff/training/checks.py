@@ -44,17 +44,20 @@ def check(
         raise Mistake(f"{path[-1]} refers to {model}/{until}, which is no stage: {file} has {', '.join(names)}.")
     needed = recipe.stages[: None if until is None else names.index(until) + 1]
     check_network(recipe, file)
+    where = f"{file}, start" if start == recipe.start else "--imagenet" if start == str(imagenet) else "--start"
     if start in DOWNLOADED:
-        check_download(start, recipe.encoder, file, data)
-    references = [(start, f"{file}, start", 0)]
+        check_download(start, recipe.encoder, where, data)
+    check_start(start, where)
+    references = [(start, where, [])]
     for index, stage in enumerate(needed):
-        others = {"teacher": stage.teacher, "label_check": stage.label_check}
-        references += [(name, f"{file}, stage {stage.name!r}, {key}", index) for key, name in others.items() if name]
-        check_sources(stage, f"{file}, stage {stage.name!r}", data)
-    for name, where, index in references:
-        if (ROOT / name).is_file() and not where.endswith(", start"):
-            check_teacher(ROOT / name, where, needed[index])
-        check_reference(name, where, model, names[:index], data, path, imagenet)
+        where = f"{file}, stage {stage.name!r}"
+        check_sources(stage, where, data)
+        for key, name in (("teacher", stage.teacher), ("label_check", stage.label_check)):
+            if name:
+                check_teacher(name, f"{where}, {key}", key == "teacher" and stage.task.imitate == "logits")
+                references.append((name, f"{where}, {key}", names[:index]))
+    for name, where, earlier in references:
+        check_reference(name, where, model, earlier, data, path, imagenet)
 
 
 def check_sources(stage: Stage, where: str, data: Path) -> None:
@@ -67,11 +70,16 @@ def check_sources(stage: Stage, where: str, data: Path) -> None:
         raise Mistake(f"{where}: {error}") from error
 
 
-def check_download(start: str, encoder: str, file: Path, data: Path) -> None:
+def check_download(start: str, encoder: str, where: str, data: Path) -> None:
     try:
         pretrained(start, encoder, data)
     except OSError as error:
-        raise Mistake(f"{file}, start: {error}") from error
+        raise Mistake(f"{where}: {error}") from error
+
+
+def check_start(start: str, where: str) -> None:
+    if start not in STARTS and not stage_reference(start) and not (ROOT / start).is_file():
+        raise Mistake(f"{where}: {start!r} is no file, no MODEL/STAGE of a recipe, and none of {', '.join(STARTS)}.")
 
 
 def check_network(recipe: Recipe, file: Path) -> None:
@@ -83,15 +91,24 @@ def check_network(recipe: Recipe, file: Path) -> None:
         raise Mistake(f"{file}, architecture {recipe.architecture} with encoder {recipe.encoder}: {error}") from None
     names = [name for name, _ in network.named_parameters()]
     for stage in recipe.stages:
+        if all(name.startswith(stage.task.frozen) for name in names):
+            raise Mistake(f"{file}, stage {stage.name!r}, task.frozen: nothing is left to train.")
         for prefix in stage.task.frozen:
             if not any(name.startswith(prefix) for name in names):
                 raise Mistake(f"{file}, stage {stage.name!r}, task.frozen: no parameter's name begins with {prefix!r}.")
 
 
-def check_teacher(file: Path, where: str, stage: Stage) -> None:
-    """Check that the file holds an FPN-ResNet50, with all outputs where they are used."""
+def check_teacher(name: str, where: str, every_output: bool) -> None:
+    """Check that ``name`` is an FPN-ResNet50: a stage of a recipe, or a file, with all outputs where they are used."""
+    if reference := stage_reference(name):
+        named = read_recipe(reference[0])
+        if (named.architecture, named.encoder) != ("fpn", "resnet50"):
+            raise Mistake(f"{where}: {name} can't teach: it is not an FPN-ResNet50.")
+        return
+    if not (ROOT / name).is_file():
+        raise Mistake(f"{where}: {name!r} is no file and no MODEL/STAGE of a recipe.")
     try:
-        try_teacher(file, stage.task.imitate == "logits" or where.endswith("label_check"))
+        try_teacher(ROOT / name, every_output)
     except (OSError, ValueError) as error:
         raise Mistake(f"{where}: {error}") from error
 
@@ -104,20 +121,14 @@ def try_teacher(file: Path, every_output: bool) -> None:
 def check_reference(
     name: str, where: str, model: str, earlier: list[str], data: Path, path: tuple[str, ...], imagenet: Path | None
 ) -> None:
-    """Check that ``name`` is a known start, a file, or a stage that is trained before the one that refers to it."""
+    """Check that the stage ``name``, if it is one, can be trained before the one that refers to it."""
     reference = stage_reference(name)
     if reference is None:
-        if not (where.endswith(", start") and name in STARTS) and not (ROOT / name).is_file():
-            words = f", or {', '.join(STARTS)}" if where.endswith(", start") else ""
-            raise Mistake(f"{where}: {name!r} is no file and no MODEL/STAGE of a recipe{words}.")
         return
     other, stage = reference
     if other == model and stage not in earlier:
         raise Mistake(f"{where}: {name} is no earlier stage of this recipe.")
     if other in path:
         raise Mistake(f"{where}: {name} itself needs a stage of {model}.")
-    named = read_recipe(other)
-    if not where.endswith(", start") and (named.architecture, named.encoder) != ("fpn", "resnet50"):
-        raise Mistake(f"{where}: {name} can't teach: it is not an FPN-ResNet50.")
     if other != model:
-        check(other, data, or_file(named.start, imagenet), stage, (*path, model), imagenet)
+        check(other, data, or_file(read_recipe(other).start, imagenet), stage, (*path, model), imagenet)

@@ -1,8 +1,8 @@
 """Draw the training curves of the shipped weights: `python -m staff.training.curves [RUNS]`.
 
-With RUNS, adds the logs of its stages to `staff/training/curves.csv`: they replace stages of the same name, follow the
-model's other stages, and their hours are added up. Draws loss and val IoU against hours as
-`staff/training/curves.png`. Without RUNS, draws the existing CSV.
+With RUNS, each model of which all stages are finished there replaces its rows in `staff/training/curves.csv`; the
+hours of its stages are added up. Draws loss and val IoU against hours as `staff/training/curves.png`. Without RUNS,
+draws the existing CSV.
 """
 
 import csv
@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from staff.files import csv_text, replace, write_text
+from staff.training.recipes import known_models, read_recipe
 
 HERE = Path(__file__).resolve().parent
 CURVES, PICTURE = HERE / "curves.csv", HERE / "curves.png"
@@ -32,18 +33,20 @@ def read_stage(folder: Path) -> list[dict]:
 
 
 def gather(runs: Path, earlier: list[dict]) -> list[dict]:
-    """Rows of the CSV: ``earlier`` without the stages in ``runs``, then those of ``runs``, oldest first."""
-    logs = sorted(runs.glob("*/*/metrics/version_0"), key=lambda log: (log.stat().st_ctime, log))
-    stages = [log.parents[1] for log in logs]
-    anew = {(stage.parent.name, stage.name) for stage in stages}
-    rows = [row for row in earlier if (row["model"], row["stage"]) not in anew]
-    for stage in stages:
-        model = stage.parent.name
-        hours = hours_before = max((float(row["hours"]) for row in rows if row["model"] == model), default=0.0)
-        for row in read_stage(stage):
-            hours = hours_before + float(row["hours"]) if "hours" in row else hours
-            rows.append({"model": model, "stage": stage.name} | row | {"hours": f"{hours:.4f}"})
-    return sorted(rows, key=lambda row: row["model"])
+    """Rows of the CSV by model: those of the stages in ``runs`` where all are finished, else those in ``earlier``."""
+    rows = []
+    for model in known_models():
+        stages = [runs / model / stage.name for stage in read_recipe(model).stages]
+        if not all((stage / "weights.pt").is_file() for stage in stages):
+            rows += [row for row in earlier if row["model"] == model]
+            continue
+        hours = 0.0
+        for stage in stages:
+            hours_before = hours
+            for row in read_stage(stage):
+                hours = hours_before + float(row["hours"]) if "hours" in row else hours
+                rows.append({"model": model, "stage": stage.name} | row | {"hours": f"{hours:.4f}"})
+    return rows
 
 
 def read_curves() -> list[dict]:

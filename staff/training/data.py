@@ -29,12 +29,12 @@ Frame = tuple[np.ndarray, np.ndarray]
 
 def read_frames(images: Path, masks: Path) -> dict[str, Frame]:
     """Name -> (H×W×3 uint8, H×W uint8 ids), held in memory. Raises OSError or ValueError that names the file."""
-    try:
-        dataset = utils.Dataset(images, masks)
-        pairs = [(image, mask.argmax(-1).astype(np.uint8)) for image, mask in dataset]
-        return dict(zip(dataset.names, pairs, strict=True))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error} `make train-data` fetches all training data.") from error
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is not a folder: `make train-data` fetches all training data.")
+    dataset = utils.Dataset(images, masks)
+    pairs = [(image, mask.argmax(-1).astype(np.uint8)) for image, mask in dataset]
+    return dict(zip(dataset.names, pairs, strict=True))
 
 
 @cache
@@ -46,7 +46,10 @@ def camvid(split: str, data: Path = DATA) -> dict[str, Frame]:
 @cache
 def labelmefacade(data: Path = DATA) -> list[Frame]:
     """The street photographs; their unlabelled pixels are ignored."""
-    frames = read_frames(data / "LabelMeFacade" / "images", data / "LabelMeFacade" / "annot").values()
+    folder = data / "LabelMeFacade"
+    if (folder / "original").exists():
+        raise ValueError(f"{folder} holds only some of the photographs: `make train-data` prepares the others.")
+    frames = read_frames(folder / "images", folder / "annot").values()
     return [(image, np.where(labels == UNLABELLED, np.uint8(IGNORED), labels)) for image, labels in frames]
 
 

@@ -93,6 +93,9 @@ def export(model: str, weights: Path, frames: list[Frame], models: Path = MODELS
     print(f"{model}: IoU on val {before:.4f} before, {after:.4f} as written ({len(frames)} frames)")
     if abs(before - after) > TOLERANCE:
         raise ValueError(f"{weights}: half precision moves the score of {model} by more than {TOLERANCE}; not written.")
+    head = read_lineages(models).get("street_classes")
+    if model == "fpn_resnet50" and head and head[-1]["network"] != fingerprint(shipped):
+        print(f"{STREET_CLASSES_FILE} belongs to the network that was there before: export street_classes next.")
     return write(models / FILES[model], shipped, model, stages)
 
 
@@ -106,7 +109,9 @@ def export_street_classes(weights: Path, models: Path = MODELS) -> Path:
     car = models / FILES["fpn_resnet50"]
     network = load_network("fpn", "resnet50", read_state(car), outputs=1)
     if fingerprint(network.state_dict()) != stages[-1]["network"]:
-        raise ValueError(f"{weights} was trained on another network than {car}: export that one first.")
+        raise ValueError(
+            f"{weights} was trained on another network than {car}: export that one, or train the head again."
+        )
     # The car network's lineage lists the earlier stages; this one lists the head's stage only.
     return write(models / STREET_CLASSES_FILE, state, "street_classes", stages[-1:])
 

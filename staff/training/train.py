@@ -24,11 +24,19 @@ from staff.training import checks, recipes
 from staff.training.callbacks import Clock, FiniteWeights, History, WholeCheckpoints, changed_settings, warm_average
 from staff.training.data import DATA, Frame, StreetCrops, StreetData, labelmefacade
 from staff.training.label_check import ignore_doubtful
-from staff.training.recipes import Mistake, Recipe, Stage, read_recipe
-from staff.training.starts import build_teacher, load_matching, load_start, read_teacher
+from staff.training.recipes import HeadTraining, Mistake, Recipe, Stage, read_recipe
+from staff.training.starts import (
+    began_with,
+    build_teacher,
+    load_matching,
+    load_start,
+    name_start,
+    read_state,
+    read_teacher,
+)
 from staff.training.street_classes import run_street_classes
 from staff.training.task import NotFiniteError, SegmentationTask, build_network
-from staff.training.weight_files import digest, lineage_of, name_network, read_saved, save_weights
+from staff.training.weight_files import digest, fingerprint, lineage_of, name_network, read_saved, save_weights
 
 RUNS = ROOT / "runs"
 CALIBRATION_CROPS = 16
@@ -46,22 +54,25 @@ def build_task(recipe: Recipe, stage: Stage, start: str, arguments: argparse.Nam
         file = ROOT / resolve(stage.teacher, arguments)
         state = read_teacher(file)
         teacher = build_teacher(state, file, stage.task.imitate == "logits")
-        description += f", taught by the FPN-ResNet50 of {stage.teacher}"
-        if not checks.stage_reference(stage.teacher):
-            description += f" (SHA-256 {digest(file)[:8]}…)"
+        description += f", taught by the FPN-ResNet50 of {with_digest(stage.teacher)}"
         if stage.head_of_teacher:
             head = ("decoder.seg_blocks.", "segmentation_head.")
             load_matching(network, {name: value for name, value in state.items() if name.startswith(head)})
             description += ", whose head it begins with"
     if stage.label_check:
-        description += f", LabelMeFacade's labels checked by {stage.label_check}"
+        description += f", LabelMeFacade's labels checked by {with_digest(stage.label_check)}"
     return SegmentationTask(network, stage.steps, stage.task, teacher), description
+
+
+def with_digest(name: str) -> str:
+    """A stage's name as it is; a file's with the beginning of its SHA-256, since the file may change."""
+    return name if checks.stage_reference(name) else f"{name} (SHA-256 {digest(ROOT / name)[:8]}…)"
 
 
 @cache
 def checked_photographs(file: Path, data: Path, number: int | None) -> list[Frame]:
     """LabelMeFacade's first ``number`` frames without the labels that the FPN-ResNet50 in ``file`` contradicts."""
-    network = build_teacher(read_teacher(file), file, every_output=True)
+    network = build_teacher(read_teacher(file), file, every_output=False)
     return ignore_doubtful(labelmefacade(data)[:number], network)
 
 
@@ -69,14 +80,11 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
     """Train one stage from ``start`` unless it is done; returns its weight file."""
     weights, last = folder / "weights.pt", folder / "last.ckpt"
     if weights.exists():
-        try:
-            before = read_saved(weights).get("lineage")
-        except ValueError as error:
-            raise Mistake(str(error)) from error
-        if before and (odd := changed_settings(before[-1], stage)):
-            raise Mistake(f"{folder} was trained with other settings ({odd}): delete it and the later stages.")
+        check_finished(recipe, stage, weights, start)
         print(f"{folder} is done")
         return weights
+    for partial in folder.glob("*.part"):  # a process was killed while it wrote
+        partial.unlink(missing_ok=True)
     lightning.seed_everything(stage.seed, verbose=False)
     try:
         task, description = build_task(recipe, stage, start, arguments)
@@ -106,6 +114,25 @@ def run_stage(recipe: Recipe, stage: Stage, folder: Path, start: str, arguments:
         save_weights(task.network, weights, **history.metadata(trainer))
     trainer.strategy.barrier("the weights are written")
     return weights
+
+
+def check_finished(recipe: Recipe, stage: Stage, weights: Path, start: str | None = None) -> None:
+    """Raise Mistake if a finished stage is not the recipe's: other settings, another network, another start.
+
+    start: what it has to have begun with; None for whatever it was.
+    """
+    model, again = name_network(recipe.architecture, recipe.encoder), "delete it and the later stages"
+    try:
+        saved = read_saved(weights)
+        *earlier, history = saved["lineage"]
+    except (ValueError, KeyError) as error:
+        raise Mistake(f"{weights} is not what a stage leaves ({error}): {again}.") from error
+    if saved["model"] != model:
+        raise Mistake(f"{weights.parent} was trained as {saved['model']}, not as {model}: {again}.")
+    if odd := changed_settings(history, stage):
+        raise Mistake(f"{weights.parent} was trained with other settings ({odd}): {again}.")
+    if start and not (began_with(history, start) and earlier == lineage_of(ROOT / start, model)):
+        raise Mistake(f"{weights.parent} began with {history['start']}, now with {name_start(start)}: {again}.")
 
 
 def build_trainer(
@@ -145,8 +172,11 @@ def resolve(name: str, arguments: argparse.Namespace) -> str:
     if not reference:
         return name
     model, stage = reference
-    weights = arguments.runs / model / stage / "weights.pt"
-    if not weights.exists():
+    weights, recipe = arguments.runs / model / stage / "weights.pt", read_recipe(model)
+    if weights.exists():
+        (of_recipe,) = (known for known in recipe.stages if known.name == stage)
+        check_finished(recipe, of_recipe, weights)
+    else:
         _train(model, argparse.Namespace(**vars(arguments) | {"start": None}), until=stage)
     return str(weights.resolve())
 
@@ -155,7 +185,7 @@ def train(model: str, arguments: argparse.Namespace) -> Path:
     """Train all stages of one recipe in order; return the weight file of the last one.
 
     Raises Mistake, before anything is trained, for a mistake in the recipe, its sources or what it refers to; also at a
-    finished stage that had other settings.
+    finished stage that was trained otherwise.
     """
     check(model, arguments)
     return _train(model, arguments)
@@ -178,10 +208,23 @@ def _train(model: str, arguments: argparse.Namespace, until: str | None = None) 
         start = str(run_stage(recipe, stage, folder / stage.name, start, arguments).resolve())
         if stage.name == until:
             return Path(start)
-    head = folder / "street_classes" / "weights.pt"
-    if recipe.street_classes and not head.exists() and rank_zero_only.rank == 0:
-        run_street_classes(Path(start), head, recipe.street_classes, arguments.data, arguments.fast_dev_run)
+    if recipe.street_classes and rank_zero_only.rank == 0:
+        run_head(Path(start), folder / "street_classes", recipe.street_classes, arguments)
     return Path(start)
+
+
+def run_head(network: Path, folder: Path, settings: HeadTraining, arguments: argparse.Namespace) -> None:
+    """Train the head for all classes on the finished network, unless that is done."""
+    weights = folder / "weights.pt"
+    if not weights.exists():
+        run_street_classes(network, weights, settings, arguments.data, arguments.fast_dev_run)
+        return
+    history = read_saved(weights)["lineage"][-1]
+    if history["settings"] != settings.model_dump(mode="json"):
+        raise Mistake(f"{folder} was trained with other settings: delete it.")
+    if history["network"] != fingerprint(read_state(network)):
+        raise Mistake(f"{folder} was trained on another network than {network}: delete it.")
+    print(f"{folder} is done")
 
 
 def hours_from_now(hours: str) -> float:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from staff import ROOT, evaluate
+from staff.models import FILES
 from staff.training import curves, model_card
 from staff.training.recipes import read_recipe
 
@@ -153,8 +154,9 @@ def stages_of(recipe, start):
 def test_the_card_says_if_the_teacher_is_another_file_now():
     recipe = read_recipe("fpn_vgg19")
     digest = hashlib.sha256((ROOT / recipe.stages[0].teacher).read_bytes()).hexdigest()[:8]
-    assert model_card.differences(stages_of(recipe, f"pastiche, taught by it (SHA-256 {digest}…)"), recipe) == []
-    (odd,) = model_card.differences(stages_of(recipe, "pastiche, taught by it (SHA-256 00000000…)"), recipe)
+    begun = "143 tensors from pastiche, taught by it"
+    assert model_card.differences(stages_of(recipe, f"{begun} (SHA-256 {digest}…)"), recipe) == []
+    (odd,) = model_card.differences(stages_of(recipe, f"{begun} (SHA-256 00000000…)"), recipe)
     assert odd == f"stage match was taught by an earlier {recipe.stages[0].teacher}"
 
 
@@ -167,12 +169,19 @@ def test_the_card_says_which_files_the_recipes_as_they_are_now_would_not_give():
     other = stages[-1]["settings"] | {"seed": 7}
     assert "seed" in model_card.differences([*stages[:-1], stages[-1] | {"settings": other}], recipe)[0]
     assert "its stages were" in model_card.differences(stages[1:], recipe)[0]
+    resnet = read_recipe("fpn_resnet50")
+    assert model_card.differences(stages_of(resnet, "349 tensors from imagenet"), resnet) == []
+    (odd,) = model_card.differences(stages_of(resnet, "300 tensors from resnet50_imagenet_stem.pt"), resnet)
+    assert odd == "it began with 300 tensors from resnet50_imagenet_stem.pt, now with imagenet"
+
+
+OLDER = pytest.mark.xfail(strict=True, reason="made by an earlier recipe; the card says in what it differs")
+
+
+@pytest.mark.parametrize("model", [pytest.param(model, marks=OLDER) for model in FILES])
+def test_what_is_shipped_is_what_the_recipe_gives(model):
     lineages = json.loads((ROOT / "models" / "lineage.json").read_text(encoding="utf-8"))
-    paragraph = model_card.recipe_differences(lineages)
-    for model, network in model_card.NETWORKS.items():
-        odd = model_card.differences(lineages[network.recipe], read_recipe(network.recipe))
-        assert bool(odd) == (f"{model} (" in paragraph), model
-    assert paragraph in (ROOT / "models" / "README.md").read_text(encoding="utf-8")
+    assert model_card.differences(lineages[model], read_recipe(model)) == []
 
 
 def test_all_classes_are_scored_and_the_matrix_is_written(street, monkeypatch, tmp_path):
@@ -238,7 +247,10 @@ def test_sums_are_those_of_the_weight_files():
         assert hashlib.sha256((ROOT / "models" / name).read_bytes()).hexdigest() == digest, name
 
 
-def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_stages(tmp_path):
+def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_a_finished_model(tmp_path, monkeypatch):
+    stages = [SimpleNamespace(name="first"), SimpleNamespace(name="second")]
+    monkeypatch.setattr(curves, "known_models", lambda: ["net", "other"])
+    monkeypatch.setattr(curves, "read_recipe", lambda _: SimpleNamespace(stages=stages))
     earlier = [
         {"model": "net", "stage": "zeroth", "step": "9", "hours": "0.2500", "loss": "3.0", "val_iou": "0.1"},
         {"model": "net", "stage": "second", "step": "9", "hours": "7.0000", "loss": "9.0", "val_iou": ""},
@@ -248,17 +260,19 @@ def test_curves_join_the_attempts_at_a_stage_and_add_up_the_hours_of_stages(tmp_
         "net/first/metrics/version_0": "step,hours,loss,val_iou\n9,0.5,2.0,\n19,1.0,1.5,\n",
         "net/first/metrics/version_1": "step,hours,loss,val_iou\n19,1.1,1.4,\n19,,,0.6\n",
         "net/second/metrics/version_0": "step,hours,loss,val_iou\n9,0.2,1.0,\n",
+        "other/first/metrics/version_0": "step,hours,loss,val_iou\n9,0.3,5.0,\n",
     }
     for name, text in logs.items():
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "metrics.csv").write_text(text)
+    for stage in ("net/first", "net/second", "other/first"):
+        (tmp_path / stage / "weights.pt").touch()
     rows = curves.gather(tmp_path, earlier)
     points = [(row["model"], row["stage"], int(row["step"]), row["hours"], row["loss"]) for row in rows]
     assert points == [
-        ("net", "zeroth", 9, "0.2500", "3.0"),
-        ("net", "first", 9, "0.7500", "2.0"),
-        ("net", "first", 19, "1.3500", "1.4"),
-        ("net", "second", 9, "1.5500", "1.0"),
+        ("net", "first", 9, "0.5000", "2.0"),
+        ("net", "first", 19, "1.1000", "1.4"),
+        ("net", "second", 9, "1.3000", "1.0"),
         ("other", "first", 9, "2.0000", "4.0"),
     ]
-    assert rows[2]["val_iou"] == "0.6"
+    assert rows[1]["val_iou"] == "0.6"

@@ -69,6 +69,9 @@ def written(tmp_path: Path, old: str, new: str) -> str:
         ("name: only", "name: a/b", "stage 'a/b', name"),
         ("  - name: only", "  - nome: only", "stage 2, name: is missing"),
         ("steps: 100", "steps: 100\n    head_of_teacher: true", "stage 'only': head_of_teacher needs a teacher"),
+        ("steps: 100", "steps: 100\n    seed: 4294967296", "stage 'only', seed: .*less than 4294967296"),
+        ("lr: 1.0e-3", "lr: 1.0e-3, imitate: logits", "stage 'only': task.imitate needs a teacher"),
+        ("mix: {camvid: 1.0}", "mix: {camvid: 1.0}, include_val: true, hold_out: x", "hold_out needs a validation"),
         ("steps: 100", "steps: 100\n    label_check: x/y", "stage 'only': label_check needs labelmefacade"),
         ("steps: 100", "steps: 100\n    steps: 50", "'steps' is there twice"),
         ("stages:", "stages: [", "no YAML"),
@@ -123,7 +126,8 @@ def test_every_shipped_recipe_can_be_trained_as_far_as_it_says(tmp_path, monkeyp
         ("architecture: fpn", "architecture: fpm", "architecture fpm with encoder resnet18"),
         ("encoder: resnet18", "encoder: resnet19", "architecture fpn with encoder resnet19"),
         ("lr: 1.0e-3", "lr: 1.0e-3, frozen: [encodr.]", "stage 'only', task.frozen: .*'encodr.'"),
-        ("start: none", "start: nowhere.pt", "start: 'nowhere.pt' is no file"),
+        ("lr: 1.0e-3", "lr: 1.0e-3, frozen: ['']", "stage 'only', task.frozen: nothing is left to train"),
+        ("start: none", "start: nowhere.pt", r"odd\.yaml, start: 'nowhere.pt' is no file"),
         ("start: none", "start: fpn_resnet50/wid", "refers to fpn_resnet50/wid, which is no stage: .*wide"),
         ("start: none", "start: fpn_resnet50", "start: 'fpn_resnet50' is no file"),
         ("steps: 100", "steps: 100\n    teacher: imagenet", "stage 'only', teacher: 'imagenet' is no file"),
@@ -140,6 +144,14 @@ def test_what_a_recipe_refers_to_is_looked_for_first(tmp_path, data, old, new, m
     file = written(tmp_path, old, new)
     with pytest.raises(checks.Mistake, match=rf"(?s){message}"):
         checks.check(file, data, read_recipe(file).start)
+
+
+def test_an_option_that_names_no_file_is_named_itself(tmp_path, data):
+    file = written(tmp_path, "start: none", "start: imagenet")
+    with pytest.raises(checks.Mistake, match=r"^--start: 'nowhere\.pt' is no file"):
+        checks.check(file, data, "nowhere.pt")
+    with pytest.raises(checks.Mistake, match=r"^--imagenet: 'nowhere\.pt' is no file"):
+        checks.check(file, data, "nowhere.pt", imagenet=Path("nowhere.pt"))
 
 
 def test_a_file_that_can_not_teach_is_refused(tmp_path, data):
@@ -171,7 +183,7 @@ def test_recipes_that_need_each_other_are_refused(tmp_path, data, monkeypatch):
         (tmp_path / f"{name}.yaml").write_text(GOOD.replace("start: none", f"start: {start}"))
     with pytest.raises(checks.Mistake, match="a/only itself needs a stage of b"):
         checks.check("a", data, "b/only")
-    later = GOOD.replace("steps: 50", "steps: 50\n    teacher: c/only")
+    later = GOOD.replace("steps: 50", "steps: 50\n    teacher: c/only").replace("resnet18", "resnet50")
     (tmp_path / "c.yaml").write_text(later)
     with pytest.raises(checks.Mistake, match="stage 'first', teacher: c/only is no earlier stage"):
         checks.check("c", data, "none")

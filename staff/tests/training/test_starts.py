@@ -77,7 +77,9 @@ def test_starts_from_a_bare_encoder_and_from_a_one_output_network(tmp_path, monk
     stage = tmp_path / "net" / "only"
     save_weights(donor, stage / "weights.pt", "net", [])
     other = build_network("pspnet", "resnet18")
-    assert load_start(other, str(tmp_path / "whole.pt"), "resnet18", tmp_path, []), "all but the head fits"
+    begun = load_start(other, str(tmp_path / "whole.pt"), "resnet18", tmp_path, [])
+    assert begun == f"{len(donor.encoder.state_dict())} tensors from whole.pt", "the encoder fits, the decoder does not"
+    assert torch.equal(other.encoder.conv1.weight, donor.encoder.conv1.weight)
     monkeypatch.setattr(starts, "ROOT", stage)
     assert load_start(network, "weights.pt", "resnet18", tmp_path, []).endswith("tensors from net/only")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*imagenet"):
@@ -128,7 +130,7 @@ def test_inserted_statistics_are_those_of_the_images_and_outputs_have_unit_size(
 
 def test_downloads_that_fail_say_what_helps(tmp_path, monkeypatch):
     def refuse(*_, **__):
-        raise OSError("no network")
+        raise RuntimeError("no network")  # as the library's own errors, which are no OSError
 
     monkeypatch.setattr(starts.smp.encoders, "get_encoder", refuse)
     with pytest.raises(OSError, match=r"resnet50 can't be downloaded: .*--imagenet.*no network"):

@@ -39,14 +39,22 @@ def test_the_loss_is_low_for_the_truth_and_ignores_unlabelled_pixels():
     assert street_loss(right, torch.full_like(labels, IGNORED)).isfinite()
 
 
-def test_frozen_layers_and_batch_statistics_stay(data):
+def test_frozen_layers_and_batch_statistics_stay():
     network = build_network("fpn", "resnet18")
     settings = TaskSettings(encoder_lr=1e-2, lr=1e-2, frozen=("encoder.conv1.",), freeze_batch_norm=True)
     task = SegmentationTask(network, 2, settings)
     assert not network.encoder.conv1.weight.requires_grad and network.encoder.layer1[0].conv1.weight.requires_grad
     network.eval()
     task.on_train_epoch_start()
-    assert network.decoder.training and not network.encoder.bn1.training
+    assert network.decoder.training
+    task.log = lambda *_, **__: None
+    before = copy.deepcopy(network.state_dict())
+    optimizer = task.configure_optimizers()["optimizer"]
+    task.training_step((torch.randn(2, 3, 64, 64), torch.full((2, 64, 64), CAR)), 0).backward()
+    optimizer.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert not any(name.startswith("encoder.conv1.") or "running" in name for name in changed)
+    assert {"encoder.layer1.0.conv1.weight", "decoder.p2.skip_conv.weight"} <= changed
 
 
 @pytest.mark.parametrize("imitate", ["pyramid", "logits"])
